@@ -1,0 +1,83 @@
+"""Records to bytes and back. Pure.
+
+A journal is a header line and then frames. One frame is one decision: all of its records, or none of them.
+
+    header   thermos journal 1\\n
+    frame    <payload length: 4 bytes, little endian> <CRC-32 of payload: 4 bytes> <payload>
+    payload  the first record's sequence number and the records: {"seq":1,"records":[{"type":"supervised",...},...]}
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from thermos.core.records import Record
+
+VERSION = 1
+HEADER = b"thermos journal %d\n" % VERSION
+#: No frame is larger; a length beyond it is damage, not data.
+LARGEST = 64 << 20
+
+_PREFIX = struct.Struct("<II")
+
+
+class Frame(msgspec.Struct):
+    seq: int  # of the first record
+    records: tuple[Record, ...]
+
+
+class Torn(Exception):
+    """The bytes end inside a frame: what a crash in the middle of a write leaves."""
+
+
+class Damaged(Exception):
+    """A whole frame is there and is not what was written."""
+
+
+class WrongVersion(Exception):
+    """The header names a version this program does not read."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Frame)
+
+
+def encode(seq: int, records: Sequence[Record]) -> bytes:
+    """One frame."""
+    payload = _encoder.encode(Frame(seq, tuple(records)))
+    return _PREFIX.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def check_header(data: bytes) -> int:
+    """The offset of the first frame. Raises Torn, Damaged or WrongVersion."""
+    if data.startswith(HEADER):
+        return len(HEADER)
+    if HEADER.startswith(data):
+        raise Torn("the header is incomplete")
+    line = data.split(b"\n", 1)[0]
+    if line.startswith(b"thermos journal ") and line[16:].isdigit():
+        raise WrongVersion(f"it is version {int(line[16:])}; this program reads version {VERSION}")
+    raise Damaged("it does not begin with a journal's header")
+
+
+def decode(data: bytes | memoryview, offset: int) -> tuple[Frame, int]:
+    """The frame at `offset` and the offset after it. Raises Torn or Damaged."""
+    if len(data) - offset < _PREFIX.size:
+        raise Torn("a frame's prefix is incomplete")
+    length, crc = _PREFIX.unpack_from(data, offset)
+    begin = offset + _PREFIX.size
+    if length > LARGEST:
+        raise Damaged(f"a frame claims {length} bytes")
+    payload = data[begin : begin + length]
+    if len(payload) < length:
+        raise Torn("a frame is incomplete")
+    if zlib.crc32(payload) != crc:
+        raise Damaged("a frame's checksum differs")
+    try:
+        return _decoder.decode(payload), begin + length
+    except msgspec.DecodeError as error:
+        raise Damaged(f"a frame holds something else than records: {error}") from error

@@ -1,0 +1,226 @@
+"""What a state still lacks: `decide(state, now) -> Ready`.
+
+Level-triggered: it looks at the state and not at what happened last, so a supervisor that starts again with a
+replayed journal decides what the one before it would have decided. Nothing here scans all processes, except
+once, to say why a task is stuck.
+
+The task ends in steps, each a stage of its own. ACTIVE runs the regular plan. CLEANING stops what still runs:
+each run's stop signal once, SIGKILL when its share of the budget is over. FINALIZING runs the final plan with
+what is left of the budget. Then comes the result. Half of the budget belongs to the stragglers where there are
+finalizers, all of it where there are none (SEMANTICS 0.4).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Container, Iterable
+from itertools import chain, islice
+
+import msgspec
+
+from .effects import Effect, End, Launch, Signal
+from .records import Abandoned, Exited, Launched, Record, Result, Signalled, StageEntered
+from .state import State
+
+#: Seconds a run may take to die of SIGKILL before the task goes on without it (a process in an
+#: uninterruptible sleep cannot be killed at all, and every task must end).
+PATIENCE = 10.0
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What to do next. `records` must be in the journal before any effect of theirs is carried out."""
+
+    records: tuple[Record, ...] = ()
+    wake_at: float | None = None  # look again then, if nothing happens before
+
+
+def decide(state: State, now: float) -> Ready:
+    """The records the state lacks at time `now`. Empty once there is nothing to do but wait."""
+    match state.stage:
+        case None:
+            return Ready((StageEntered(at=now, stage="ACTIVE", reason="the task was accepted"),))
+        case "ACTIVE":
+            return _active(state, now)
+        case "CLEANING":
+            return _cleaning(state, now)
+        case "FINALIZING":
+            return _finalizing(state, now)
+        case _:
+            return Ready()
+
+
+def effect_of(record: Record, seq: int) -> Effect | None:
+    """What carrying out a decision means; None for a record that only states a fact."""
+    match record:
+        case Launched():
+            return Launch(record.process, record.run, seq)
+        case Signalled():
+            return Signal(record.process, record.run, record.signal, seq)
+        case StageEntered(stage="SUCCESS" | "FAILED" | "KILLED" | "LOST"):
+            return End(seq)
+        case _:
+            return None
+
+
+def outstanding(state: State) -> tuple[Effect, ...]:
+    """Every effect that may not have been carried out yet, for a supervisor that has just replayed a journal."""
+    if state.ended:
+        return (End(state.stage_by),)
+    effects: list[Effect] = []
+    for number in chain(state.forked, state.stopping, state.killing):
+        run = state.processes[number].run
+        assert run is not None
+        if run.state == "FORKED":
+            effects.append(Launch(number, run.number, run.launched_by))
+        if run.signalled is not None:
+            effects.append(Signal(number, run.number, run.signalled, run.signalled_by))
+    return tuple(effects)
+
+
+def reconcile(state: State, known: Container[tuple[int, int]], boot_id: str, now: float) -> tuple[Exited, ...]:
+    """The runs that nobody knows any more, for a supervisor that has just heard what the keeper knows.
+
+    `known` holds (process, run) for every run the keeper has started. A run that was RUNNING and is not among them
+    is LOST. One that was only FORKED never started, and is asked for again (see `outstanding`), except after a
+    reboot: then it may have run, and what it did is not known.
+    """
+    rebooted = state.boot_id not in ("", boot_id)
+    why = "the host was rebooted" if rebooted else "its keeper died, and nobody saw the end"
+    lost: list[Exited] = []
+    for number in chain(state.forked, state.running, state.stopping, state.killing):
+        run = state.processes[number].run
+        assert run is not None
+        if (number, run.number) not in known and (rebooted or run.state == "RUNNING"):
+            lost.append(Exited(at=now, process=number, run=run.number, source="unknown", why=why))
+    return tuple(lost)
+
+
+def _active(state: State, now: float) -> Ready:
+    plan = state.plans[False]
+    limit = state.task.max_failures
+    if state.kill_at is not None:
+        return _clean(now, "KILLED", "a kill was requested", state.kill_by)
+    if limit and plan.failed >= limit:
+        word = "process" if plan.failed == 1 else "processes"
+        return _clean(now, "FAILED", f"{plan.failed} {word} failed for good, the limit is {limit}", state.seq)
+    if plan.left == 0:
+        return _clean(now, "SUCCESS", "every process has finished", state.seq)
+    launches = _launches(state, now, False)
+    if launches.records:
+        return launches
+    if _stuck(state, False):
+        return _clean(now, "FAILED", _why_stuck(state), state.seq)
+    return launches
+
+
+def _clean(now: float, result: Result, reason: str, cause: int) -> Ready:
+    return Ready((StageEntered(at=now, cause=cause, stage="CLEANING", reason=reason, result=result),))
+
+
+def _cleaning(state: State, now: float) -> Ready:
+    if not state.busy:
+        return Ready((StageEntered(at=now, cause=state.seq, stage="FINALIZING", reason="nothing runs any more"),))
+    if state.running and not state.forced:
+        return Ready(tuple(_stops(state, state.running, signal.SIGTERM, now)))
+    begun, budget, kill = _budget(state)
+    return _end_by(state, now, begun + (budget / 2 if state.plans[True].left else budget), kill)
+
+
+def _finalizing(state: State, now: float) -> Ready:
+    plan = state.plans[True]
+    begun, budget, kill = _budget(state)
+    deadline = now if state.forced else begun + budget
+    if now < deadline and plan.left:
+        launches = _launches(state, now, True)
+        if launches.records or not _stuck(state, True):
+            return Ready(launches.records, _earliest(launches.wake_at, deadline))
+    if state.busy:
+        if now < deadline and state.running:  # ephemeral finalizers, when the others are done
+            return Ready(tuple(_stops(state, state.running, signal.SIGTERM, now)))
+        return _end_by(state, now, deadline, kill)
+    result: Result = "KILLED" if state.kill_at is not None else state.result or "FAILED"
+    reason = "a kill was requested" if state.kill_at is not None else _reason_of_cleaning(state)
+    return Ready((StageEntered(at=now, cause=state.seq, stage=result, reason=reason, result=result),))
+
+
+def _reason_of_cleaning(state: State) -> str:
+    return next((reason for stage, _, reason in reversed(state.stages) if stage == "CLEANING"), state.reason)
+
+
+def _budget(state: State) -> tuple[float, float, int]:
+    """When the end began, how many seconds it may take, and the record that says so."""
+    if state.kill_at is not None:
+        wait = state.kill_wait
+        return state.kill_at, state.task.finalization_wait if wait is None else wait, state.kill_by
+    cleaning = next(at for stage, at, _ in reversed(state.stages) if stage == "CLEANING")
+    return cleaning, state.task.finalization_wait, state.stage_by
+
+
+def _end_by(state: State, now: float, deadline: float, cause: int) -> Ready:
+    """SIGKILL to whatever lives at `deadline`; leave behind what outlives even that."""
+    if state.forced:
+        deadline = now
+    if now < deadline:
+        return Ready(wake_at=deadline)
+    alive = [*state.forked, *state.running, *state.stopping]
+    if alive:
+        return Ready(tuple(_stops(state, alive, signal.SIGKILL, now, cause)))
+    deaf: list[Record] = []
+    wake_at: float | None = None
+    for number in chain(state.killing, state.lingering):
+        run = state.processes[number].run
+        assert run is not None
+        since = run.ended_at if run.lingers and run.ended_at is not None else run.signalled_at
+        if now >= since + PATIENCE:
+            deaf.append(Abandoned(at=now, cause=run.signalled_by, process=number, run=run.number))
+        else:
+            wake_at = _earliest(wake_at, since + PATIENCE)
+    return Ready(tuple(deaf), wake_at)
+
+
+def _stops(state: State, numbers: Iterable[int], signo: int, now: float, cause: int = 0) -> Iterable[Signalled]:
+    for number in numbers:
+        run = state.processes[number].run
+        assert run is not None
+        yield Signalled(at=now, cause=cause or state.stage_by, process=number, run=run.number, signal=int(signo))
+
+
+def _launches(state: State, now: float, final: bool) -> Ready:
+    ready, due = state.ready[final], state.due[final]
+    limit = state.task.max_concurrency
+    room = max(limit - state.busy, 0) if limit else len(ready) + len(due)
+    numbers = list(islice(ready, room))
+    if len(numbers) < room and due and due[0][0] <= now:
+        numbers += [number for at, number in sorted(due) if at <= now][: room - len(numbers)]
+    records = tuple(
+        Launched(
+            at=now,
+            cause=state.processes[number].ready_by or state.stage_by,
+            process=number,
+            run=state.processes[number].launches,
+        )
+        for number in numbers
+    )
+    # With no room left only an exit can make some, and that wakes us anyway.
+    return Ready(records, due[0][0] if due and not records and room else None)
+
+
+def _stuck(state: State, final: bool) -> bool:
+    return not (state.busy or state.ready[final] or state.due[final])
+
+
+def _why_stuck(state: State) -> str:
+    for number, process in enumerate(state.processes):
+        if process.status == "failed" and any(
+            state.processes[f].status == "waiting" for f in state.graph.followers[number]
+        ):
+            blocked = next(f for f in state.graph.followers[number] if state.processes[f].status == "waiting")
+            names = state.task.processes
+            return f"nothing can run: {names[blocked].name} waits for {names[number].name}, which failed for good"
+    return "nothing can run and the plan is not complete"
+
+
+def _earliest(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -1,0 +1,263 @@
+"""What each record means: `evolve(state, record) -> state`. Supervisor, observer and CLI all use this one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+from . import records as r
+from .records import Record
+from .state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, Exit, IllegalMove, Run, RunState, State
+
+#: Deaths that are the program's own fault, and count as failures (SEMANTICS 0.1).
+FAULTS = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGSYS,
+        signal.SIGTRAP,
+        signal.SIGXCPU,
+        signal.SIGXFSZ,
+    }
+)
+
+
+def evolve(state: State, record: Record) -> State:
+    """Fold one record into the state, which is used up: go on with what is returned.
+
+    Raises IllegalMove where the record does not fit, with the state unchanged.
+    """
+    _MEANINGS[type(record)](state, record, state.seq + 1)
+    state.seq += 1
+    state.at = record.at
+    return state
+
+
+def classify(exit: Exit, asked: int | None) -> RunState:
+    """What an exit is called. `asked`: the stop signal we had decided on, if any."""
+    if exit.source == "unknown":
+        return "LOST"
+    if exit.oom and exit.signal == signal.SIGKILL and asked != signal.SIGKILL:
+        return "FAILED"
+    if exit.signal is not None:
+        return "FAILED" if exit.signal in FAULTS else "KILLED"
+    return "SUCCESS" if exit.code == 0 else "FAILED"
+
+
+def _supervised(state: State, record: r.Supervised, seq: int) -> None:
+    state.boot_id = record.boot_id
+    state.epoch = record.epoch
+    state.supervisors += 1
+
+
+def _sandboxed(state: State, record: r.Sandboxed, seq: int) -> None:
+    state.init = record.init
+    state.got = record.got
+    state.missing = record.missing
+
+
+def _stage_entered(state: State, record: r.StageEntered, seq: int) -> None:
+    if record.stage not in STAGE_MOVES[state.stage]:
+        raise IllegalMove(f"task from {state.stage} to {record.stage}")
+    state.stage = record.stage
+    state.stage_at = record.at
+    state.stage_by = seq
+    state.stages.append((record.stage, record.at, record.reason))
+    state.reason = record.reason
+    if record.result is not None:
+        state.result = record.result
+
+
+def _kill_requested(state: State, record: r.KillRequested, seq: int) -> None:
+    state.kills += 1
+    if state.kill_at is None:
+        state.kill_at = record.at
+        state.kill_by = seq
+        state.kill_wait = record.wait
+    if record.force or state.kills > 1:
+        state.forced = True
+
+
+def _launched(state: State, record: r.Launched, seq: int) -> None:
+    number = record.process
+    process = state.processes[number]
+    if process.status != "waiting" or process.unmet or record.run != process.launches:
+        raise IllegalMove(f"process {number}: run {record.run} launched while {process.status}")
+    final = state.task.processes[number].final
+    ready, due = state.ready[final], state.due[final]
+    if ready and ready[0] == number:
+        ready.popleft()
+    elif due and due[0][1] == number:
+        heappop(due)
+    else:
+        try:
+            ready.remove(number)
+        except ValueError:
+            due.remove((process.not_before, number))
+            due.sort()  # a sorted list is a heap
+    process.status = "live"
+    process.launches += 1
+    process.runs.append(Run(number=record.run, state="FORKED", launched_at=record.at, launched_by=seq))
+    if len(process.runs) > KEPT_RUNS:
+        _forget_one(process.runs)
+    state.forked[number] = None
+
+
+def _forget_one(runs: list[Run]) -> None:
+    """Drop the oldest run that did not fail, or the oldest failure where failures fill half of the list."""
+    old = runs[:-1]
+    failures = [run for run in old if run.state == "FAILED"]
+    others = [run for run in old if run.state != "FAILED"]
+    runs.remove(failures[0] if len(failures) > KEPT_RUNS // 2 or not others else others[0])
+
+
+def _live_run(state: State, process: int, number: int) -> Run:
+    run = state.processes[process].run if process < len(state.processes) else None
+    if run is None or run.number != number:
+        raise IllegalMove(f"process {process}: no run {number}")
+    return run
+
+
+def _move(run: Run, to: RunState) -> None:
+    if to not in RUN_MOVES[run.state]:
+        raise IllegalMove(f"run {run.number} from {run.state} to {to}")
+    run.state = to
+
+
+def _started(state: State, record: r.Started, seq: int) -> None:
+    run = _live_run(state, record.process, record.run)
+    _move(run, "RUNNING")
+    run.pid = record.pid
+    run.ticks = record.ticks
+    run.started_at = record.at
+    if record.process in state.forked:  # else a stop was decided on meanwhile
+        del state.forked[record.process]
+        state.running[record.process] = None
+
+
+def _refused(state: State, record: r.Refused, seq: int) -> None:
+    run = _live_run(state, record.process, record.run)
+    _move(run, "FAILED")
+    run.exit = Exit(source="keeper", why=f"cannot {record.step}: {record.message}")
+    _run_over(state, record.process, run, record.at, seq)
+
+
+def _exited(state: State, record: r.Exited, seq: int) -> None:
+    run = _live_run(state, record.process, record.run)
+    exit = Exit(
+        source=record.source,
+        code=record.code,
+        signal=record.signal,
+        core=record.core,
+        oom=record.oom,
+        cpu=record.cpu,
+        memory=record.memory,
+        why=record.why,
+    )
+    _move(run, classify(exit, run.signalled))
+    run.exit = exit
+    if record.lingers:
+        run.lingers = True
+    _run_over(state, record.process, run, record.at, seq)
+
+
+def _abandoned(state: State, record: r.Abandoned, seq: int) -> None:
+    run = _live_run(state, record.process, record.run)
+    if run.lingers:
+        _emptied(state, r.Emptied(at=record.at, process=record.process, run=record.run), seq)
+        return
+    _move(run, "LOST")
+    run.exit = Exit(source="unknown", why="did not die of SIGKILL")
+    _run_over(state, record.process, run, record.at, seq)
+
+
+def _emptied(state: State, record: r.Emptied, seq: int) -> None:
+    run = _live_run(state, record.process, record.run)
+    if not run.lingers:
+        raise IllegalMove(f"process {record.process}: run {record.run} is empty already")
+    run.lingers = False
+    state.lingering.pop(record.process)
+    _next(state, record.process, run, seq)
+
+
+def _signalled(state: State, record: r.Signalled, seq: int) -> None:
+    run = _live_run(state, record.process, record.run)
+    if run.state not in ("FORKED", "RUNNING") and not run.lingers:
+        raise IllegalMove(f"process {record.process}: run {record.run} is {run.state}, not to be signalled")
+    if not record.stop:
+        return
+    run.signalled = record.signal
+    run.signalled_by = seq
+    run.signalled_at = record.at
+    if run.lingers:
+        return
+    for where in (state.forked, state.running, state.stopping):
+        where.pop(record.process, None)
+    where = state.killing if record.signal == signal.SIGKILL else state.stopping
+    where[record.process] = None
+
+
+def _run_over(state: State, number: int, run: Run, at: float, seq: int) -> None:
+    run.ended_at = at
+    for where in (state.forked, state.running, state.stopping, state.killing):
+        where.pop(number, None)
+    process = state.processes[number]
+    if run.state == "SUCCESS":
+        process.successes += 1
+    elif run.state == "FAILED":
+        process.failures += 1
+    if run.lingers:
+        state.lingering[number] = None
+    else:
+        _next(state, number, run, seq)
+
+
+def _next(state: State, number: int, run: Run, seq: int) -> None:
+    """A run is over and nothing of it is left: finished, failed for good, or once more."""
+    definition = state.task.processes[number]
+    process = state.processes[number]
+    plan = state.plans[definition.final]
+    if run.state == "SUCCESS" and not definition.daemon:
+        process.status = "finished"
+    elif run.state == "FAILED" and definition.max_failures and process.failures >= definition.max_failures:
+        process.status = "finished" if definition.ephemeral else "failed"
+    else:
+        assert run.ended_at is not None
+        process.status = "waiting"
+        process.not_before = run.ended_at + definition.min_duration
+        process.ready_by = seq
+        if definition.min_duration:
+            heappush(state.due[definition.final], (process.not_before, number))
+        else:
+            state.ready[definition.final].append(number)
+        return
+    if not definition.ephemeral:
+        plan.left -= 1
+        plan.failed += process.status == "failed"
+    if process.status == "finished":
+        for follower in state.graph.followers[number]:
+            waiting = state.processes[follower]
+            waiting.unmet -= 1
+            if not waiting.unmet:
+                waiting.ready_by = seq
+                state.ready[state.task.processes[follower].final].append(follower)
+
+
+_MEANINGS: dict[type, Callable[[State, Any, int], None]] = {
+    r.Supervised: _supervised,
+    r.Sandboxed: _sandboxed,
+    r.StageEntered: _stage_entered,
+    r.KillRequested: _kill_requested,
+    r.Launched: _launched,
+    r.Started: _started,
+    r.Refused: _refused,
+    r.Exited: _exited,
+    r.Emptied: _emptied,
+    r.Signalled: _signalled,
+    r.Abandoned: _abandoned,
+}

@@ -1,0 +1,56 @@
+"""Every path under a root, in one table.
+
+<root>/tasks/<task_id>/task.json     the task as accepted; never changes
+                       journal       framed records, one writer
+                       exits         the keeper's ledger of spawns and exits
+                       lock          held (flock) by whoever is in charge: keeper, supervisor or both
+                       control.sock  requests to the supervisor
+                       sandbox/      where processes run; logs in sandbox/.logs/<process>/<run>/{stdout,stderr}
+<root>/ports/<number>                a symbolic link to the task that holds the port
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def default_root() -> str:
+    """$THERMOS_ROOT, else /var/lib/thermos as root and $XDG_STATE_HOME/thermos otherwise."""
+    named = os.environ.get("THERMOS_ROOT")
+    if named:
+        return os.path.abspath(named)
+    if os.geteuid() == 0:
+        return "/var/lib/thermos"
+    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(state, "thermos")
+
+
+def tasks_dir(root: str) -> str:
+    return f"{root}/tasks"
+
+
+def ports_dir(root: str) -> str:
+    return f"{root}/ports"
+
+
+def task_dir(root: str, task_id: str) -> str:
+    return f"{root}/tasks/{task_id}"
+
+
+ACCEPTED = "task.json"
+JOURNAL = "journal"
+LEDGER = "exits"
+LOCK = "lock"
+CONTROL = "control.sock"
+SANDBOX = "sandbox"
+LOGS = ".logs"
+
+
+def log_dir(sandbox: str, process: str, run: int) -> str:
+    return f"{sandbox}/{LOGS}/{process}/{run}"
+
+
+def leaf_name(process: str, run: int) -> str:
+    """The name of a run's own cgroup below its task's: readable, and a legal directory name for any process name."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-+") else f"%{ord(c):x}" for c in process)
+    return f"{safe}.{run}"
