@@ -1,0 +1,48 @@
+"""The task's control socket: JSON requests to the supervisor, one datagram each, one answer each.
+
+    {"request": "kill", "wait": 30.0 | null, "force": false}   ->  {"ok": true}
+    {"request": "signal", "process": "web", "signal": 1}       ->  {"ok": true} or {"ok": false, "why": "..."}
+
+The supervisor asks the kernel who is there (SO_PEERCRED): root and the task's owner may, nobody else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import Any
+
+from thermos import paths
+
+
+class NotSupervised(Exception):
+    """Nobody listens on the task's control socket."""
+
+
+def address(task_dir: str) -> tuple[int, str]:
+    """An open descriptor of the task's directory, and the socket's path through it.
+
+    A socket's path may be 107 bytes long and a task's directory may be longer; through /proc it is always short.
+    """
+    fd = os.open(task_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return fd, f"/proc/self/fd/{fd}/{paths.CONTROL}"
+
+
+def request(task_dir: str, message: dict[str, object], timeout: float = 30.0) -> dict[str, Any]:
+    """Ask the supervisor and return its answer. Raises NotSupervised, PermissionError, TimeoutError."""
+    fd, path = address(task_dir)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(path)
+            connection.send(json.dumps(message).encode())
+            answer = connection.recv(1 << 16)
+        except (FileNotFoundError, ConnectionError) as error:
+            raise NotSupervised(str(error)) from None
+        finally:
+            os.close(fd)
+    if not answer:
+        raise NotSupervised("the supervisor went away")
+    reply: dict[str, Any] = json.loads(answer)
+    return reply
