@@ -69,6 +69,8 @@ def decode(data: bytes | memoryview, offset: int) -> tuple[Frame, int]:
     if len(data) - offset < _PREFIX.size:
         raise Torn("a frame's prefix is incomplete")
     length, crc = _PREFIX.unpack_from(data, offset)
+    if not length and not any(data[offset:]):
+        raise Torn("the file's end was never written")  # zeros: what a power cut leaves of a grown file
     begin = offset + _PREFIX.size
     if length > LARGEST:
         raise Damaged(f"a frame claims {length} bytes")

@@ -7,13 +7,17 @@ once, to say why a task is stuck.
 The task ends in steps, each a stage of its own. ACTIVE runs the regular plan. CLEANING stops what still runs:
 each run's stop signal once, SIGKILL when its share of the budget is over. FINALIZING runs the final plan with
 what is left of the budget. Then comes the result. Half of the budget belongs to the stragglers where there are
-finalizers, all of it where there are none (SEMANTICS 0.4).
+finalizers, so that those always get their turn, and all of it where there are none.
+
+A stop waits for a run that is being started, and stops it then: a signal sent earlier would be lost. What is left
+of a run when its main process has ended is the keeper's to kill, at once and unasked; only its patience is here.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Container, Iterable
+from heapq import heappop, heappush
 from itertools import chain, islice
 
 import msgspec
@@ -22,8 +26,8 @@ from .effects import Effect, End, Launch, Signal
 from .records import Abandoned, Exited, Launched, Record, Result, Signalled, StageEntered
 from .state import State
 
-#: Seconds a run may take to die of SIGKILL before the task goes on without it (a process in an
-#: uninterruptible sleep cannot be killed at all, and every task must end).
+#: Seconds a run, or what its main process left behind, may take to die of SIGKILL before the task goes on without
+#: it (a process in an uninterruptible sleep cannot be killed at all, and every task must end).
 PATIENCE = 10.0
 
 
@@ -36,6 +40,14 @@ class Ready(msgspec.Struct, frozen=True):
 
 def decide(state: State, now: float) -> Ready:
     """The records the state lacks at time `now`. Empty once there is nothing to do but wait."""
+    deaf, patience_ends = _deaf(state, now)
+    if deaf:
+        return Ready(deaf)
+    ready = _decide(state, now)
+    return ready if ready.records else Ready(wake_at=_earliest(ready.wake_at, patience_ends))
+
+
+def _decide(state: State, now: float) -> Ready:
     match state.stage:
         case None:
             return Ready((StageEntered(at=now, stage="ACTIVE", reason="the task was accepted"),))
@@ -82,7 +94,8 @@ def reconcile(state: State, known: Container[tuple[int, int]], boot_id: str, now
 
     `known` holds (process, run) for every run the keeper has started. A run that was RUNNING and is not among them
     is LOST. One that was only FORKED never started, and is asked for again (see `outstanding`), except after a
-    reboot: then it may have run, and what it did is not known.
+    reboot: then it may have run, and what it did is not known. Ask before the new Supervised record is folded in:
+    the state's boot id must be that of the supervisor before.
     """
     rebooted = state.boot_id not in ("", boot_id)
     why = "the host was rebooted" if rebooted else "its keeper died, and nobody saw the end"
@@ -102,15 +115,12 @@ def _active(state: State, now: float) -> Ready:
         return _clean(now, "KILLED", "a kill was requested", state.kill_by)
     if limit and plan.failed >= limit:
         word = "process" if plan.failed == 1 else "processes"
-        return _clean(now, "FAILED", f"{plan.failed} {word} failed for good, the limit is {limit}", state.seq)
+        return _clean(now, "FAILED", f"{plan.failed} {word} failed for good, the limit is {limit}", _quiet_by(state))
     if plan.left == 0:
-        return _clean(now, "SUCCESS", "every process has finished", state.seq)
-    launches = _launches(state, now, False)
-    if launches.records:
-        return launches
-    if _stuck(state, False):
-        return _clean(now, "FAILED", _why_stuck(state), state.seq)
-    return launches
+        return _clean(now, "SUCCESS", "every process has finished", _quiet_by(state))
+    if plan.moving == 0:
+        return _clean(now, "FAILED", _why_stuck(state), _quiet_by(state))
+    return _launches(state, now, False)
 
 
 def _clean(now: float, result: Result, reason: str, cause: int) -> Ready:
@@ -119,7 +129,8 @@ def _clean(now: float, result: Result, reason: str, cause: int) -> Ready:
 
 def _cleaning(state: State, now: float) -> Ready:
     if not state.busy:
-        return Ready((StageEntered(at=now, cause=state.seq, stage="FINALIZING", reason="nothing runs any more"),))
+        reason = "nothing runs any more"
+        return Ready((StageEntered(at=now, cause=_quiet_by(state), stage="FINALIZING", reason=reason),))
     if state.running and not state.forced:
         return Ready(tuple(_stops(state, state.running, signal.SIGTERM, now)))
     begun, budget, kill = _budget(state)
@@ -130,17 +141,21 @@ def _finalizing(state: State, now: float) -> Ready:
     plan = state.plans[True]
     begun, budget, kill = _budget(state)
     deadline = now if state.forced else begun + budget
-    if now < deadline and plan.left:
+    if now < deadline and plan.left and plan.moving:
         launches = _launches(state, now, True)
-        if launches.records or not _stuck(state, True):
-            return Ready(launches.records, _earliest(launches.wake_at, deadline))
+        return Ready(launches.records, _earliest(launches.wake_at, deadline))
     if state.busy:
         if now < deadline and state.running:  # ephemeral finalizers, when the others are done
             return Ready(tuple(_stops(state, state.running, signal.SIGTERM, now)))
         return _end_by(state, now, deadline, kill)
     result: Result = "KILLED" if state.kill_at is not None else state.result or "FAILED"
     reason = "a kill was requested" if state.kill_at is not None else _reason_of_cleaning(state)
-    return Ready((StageEntered(at=now, cause=state.seq, stage=result, reason=reason, result=result),))
+    return Ready((StageEntered(at=now, cause=_quiet_by(state), stage=result, reason=reason, result=result),))
+
+
+def _quiet_by(state: State) -> int:
+    """The record since which things are as they are: the end of a run, or the stage the task is in."""
+    return max(state.over_by, state.stage_by)
 
 
 def _reason_of_cleaning(state: State) -> str:
@@ -157,25 +172,26 @@ def _budget(state: State) -> tuple[float, float, int]:
 
 
 def _end_by(state: State, now: float, deadline: float, cause: int) -> Ready:
-    """SIGKILL to whatever lives at `deadline`; leave behind what outlives even that."""
-    if state.forced:
-        deadline = now
-    if now < deadline:
+    """SIGKILL to whatever lives at `deadline`."""
+    if now < deadline and not state.forced:
         return Ready(wake_at=deadline)
-    alive = [*state.forked, *state.running, *state.stopping]
-    if alive:
-        return Ready(tuple(_stops(state, alive, signal.SIGKILL, now, cause)))
-    deaf: list[Record] = []
-    wake_at: float | None = None
-    for number in chain(state.killing, state.lingering):
-        run = state.processes[number].run
-        assert run is not None
-        since = run.ended_at if run.lingers and run.ended_at is not None else run.signalled_at
-        if now >= since + PATIENCE:
+    return Ready(tuple(_stops(state, chain(state.forked, state.running, state.stopping), signal.SIGKILL, now, cause)))
+
+
+def _deaf(state: State, now: float) -> tuple[tuple[Abandoned, ...], float | None]:
+    """What outlived SIGKILL for too long, and when the next one will have. Both sets are in the order of time."""
+    deaf: list[Abandoned] = []
+    patience_ends: float | None = None
+    for numbers in (state.killing, state.lingering):
+        for number in numbers:
+            run = state.processes[number].run
+            assert run is not None
+            since = run.ended_at if run.ended_at is not None else run.signalled_at
+            if now < since + PATIENCE:
+                patience_ends = _earliest(patience_ends, since + PATIENCE)
+                break
             deaf.append(Abandoned(at=now, cause=run.signalled_by, process=number, run=run.number))
-        else:
-            wake_at = _earliest(wake_at, since + PATIENCE)
-    return Ready(tuple(deaf), wake_at)
+    return tuple(deaf), patience_ends
 
 
 def _stops(state: State, numbers: Iterable[int], signo: int, now: float, cause: int = 0) -> Iterable[Signalled]:
@@ -190,8 +206,7 @@ def _launches(state: State, now: float, final: bool) -> Ready:
     limit = state.task.max_concurrency
     room = max(limit - state.busy, 0) if limit else len(ready) + len(due)
     numbers = list(islice(ready, room))
-    if len(numbers) < room and due and due[0][0] <= now:
-        numbers += [number for at, number in sorted(due) if at <= now][: room - len(numbers)]
+    numbers += _due(due, now, room - len(numbers))
     records = tuple(
         Launched(
             at=now,
@@ -205,8 +220,17 @@ def _launches(state: State, now: float, final: bool) -> Ready:
     return Ready(records, due[0][0] if due and not records and room else None)
 
 
-def _stuck(state: State, final: bool) -> bool:
-    return not (state.busy or state.ready[final] or state.due[final])
+def _due(heap: list[tuple[float, int]], now: float, most: int) -> list[int]:
+    """The first `most` numbers of a heap whose time has come, in order, at a cost that does not grow with the rest."""
+    numbers: list[int] = []
+    seen = [(heap[0], 0)] if heap else []
+    while seen and len(numbers) < most and seen[0][0][0] <= now:
+        (_, number), place = heappop(seen)
+        numbers.append(number)
+        for child in (2 * place + 1, 2 * place + 2):
+            if child < len(heap):
+                heappush(seen, (heap[child], child))
+    return numbers
 
 
 def _why_stuck(state: State) -> str:

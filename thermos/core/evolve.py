@@ -11,7 +11,8 @@ from . import records as r
 from .records import Record
 from .state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, Exit, IllegalMove, Run, RunState, State
 
-#: Deaths that are the program's own fault, and count as failures (SEMANTICS 0.1).
+#: Deaths that are the program's own fault, and count as failures; by any other signal from outside a run is
+#: KILLED, which does not count. (To Thermos no signal death was a failure: crashes looped for ever.)
 FAULTS = frozenset(
     {
         signal.SIGSEGV,
@@ -25,6 +26,11 @@ FAULTS = frozenset(
         signal.SIGXFSZ,
     }
 )
+
+#: Seconds added to min_duration after so many runs in a row went wrong: the first retry is never put off.
+BACK_OFF = (0.0, 0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+#: A run that went wrong after this many seconds begins a new row.
+LASTED = 60.0
 
 
 def evolve(state: State, record: Record) -> State:
@@ -42,10 +48,9 @@ def classify(exit: Exit, asked: int | None) -> RunState:
     """What an exit is called. `asked`: the stop signal we had decided on, if any."""
     if exit.source == "unknown":
         return "LOST"
-    if exit.oom and exit.signal == signal.SIGKILL and asked != signal.SIGKILL:
-        return "FAILED"
     if exit.signal is not None:
-        return "FAILED" if exit.signal in FAULTS else "KILLED"
+        own_fault = exit.signal in FAULTS or (exit.oom and exit.signal == signal.SIGKILL)
+        return "FAILED" if own_fault and exit.signal != asked else "KILLED"
     return "SUCCESS" if exit.code == 0 else "FAILED"
 
 
@@ -85,6 +90,8 @@ def _kill_requested(state: State, record: r.KillRequested, seq: int) -> None:
 
 def _launched(state: State, record: r.Launched, seq: int) -> None:
     number = record.process
+    if number >= len(state.processes):
+        raise IllegalMove(f"process {number}: the task has none of that number")
     process = state.processes[number]
     if process.status != "waiting" or process.unmet or record.run != process.launches:
         raise IllegalMove(f"process {number}: run {record.run} launched while {process.status}")
@@ -218,34 +225,49 @@ def _run_over(state: State, number: int, run: Run, at: float, seq: int) -> None:
 
 
 def _next(state: State, number: int, run: Run, seq: int) -> None:
-    """A run is over and nothing of it is left: finished, failed for good, or once more."""
+    """A run is over and nothing of it is left: finished, failed for good, stopped, or once more."""
     definition = state.task.processes[number]
     process = state.processes[number]
     plan = state.plans[definition.final]
+    state.over_by = seq
     if run.state == "SUCCESS" and not definition.daemon:
         process.status = "finished"
     elif run.state == "FAILED" and definition.max_failures and process.failures >= definition.max_failures:
         process.status = "finished" if definition.ephemeral else "failed"
+    elif run.signalled is not None:
+        process.status = "stopped"
     else:
-        assert run.ended_at is not None
-        process.status = "waiting"
-        process.not_before = run.ended_at + definition.min_duration
-        process.ready_by = seq
-        if definition.min_duration:
-            heappush(state.due[definition.final], (process.not_before, number))
-        else:
-            state.ready[definition.final].append(number)
+        _again(state, number, run, seq)
         return
     if not definition.ephemeral:
-        plan.left -= 1
+        plan.left -= process.status != "stopped"
         plan.failed += process.status == "failed"
+        plan.moving -= 1
     if process.status == "finished":
         for follower in state.graph.followers[number]:
             waiting = state.processes[follower]
             waiting.unmet -= 1
             if not waiting.unmet:
                 waiting.ready_by = seq
-                state.ready[state.task.processes[follower].final].append(follower)
+                plan.moving += not state.task.processes[follower].ephemeral
+                state.ready[definition.final].append(follower)
+
+
+def _again(state: State, number: int, run: Run, seq: int) -> None:
+    """The process waits for its next run: min_duration, and longer the more often it went wrong."""
+    definition = state.task.processes[number]
+    process = state.processes[number]
+    assert run.ended_at is not None
+    lasted = run.started_at is not None and run.ended_at - run.started_at >= LASTED
+    process.streak = 0 if run.state == "SUCCESS" or lasted else process.streak + 1
+    pause = definition.min_duration + BACK_OFF[min(process.streak, len(BACK_OFF) - 1)]
+    process.status = "waiting"
+    process.not_before = run.ended_at + pause
+    process.ready_by = seq
+    if pause:
+        heappush(state.due[definition.final], (process.not_before, number))
+    else:
+        state.ready[definition.final].append(number)
 
 
 _MEANINGS: dict[type, Callable[[State, Any, int], None]] = {

@@ -90,10 +90,11 @@ class ProcessState(msgspec.Struct):
     """One process of the task. `runs` is bounded; the numbers before it are totals over all runs."""
 
     unmet: int  # how many of those it comes after have not finished
-    status: Literal["waiting", "live", "finished", "failed"] = "waiting"
+    status: Literal["waiting", "live", "finished", "failed", "stopped"] = "waiting"  # stopped: by us, for good
     failures: int = 0
     successes: int = 0
     launches: int = 0
+    streak: int = 0  # runs in a row that went wrong soon after they started
     not_before: float = 0.0  # no next run before this time
     ready_by: int = 0  # the record that made it runnable
     runs: list[Run] = msgspec.field(default_factory=list[Run])
@@ -107,8 +108,9 @@ class ProcessState(msgspec.Struct):
 class Plan(msgspec.Struct):
     """One of the two plans of a task, regular and final: how much of it is left."""
 
-    left: int  # processes that must still finish or fail (ephemeral ones do not count)
-    failed: int = 0  # non-ephemeral processes that failed for good
+    left: int  # processes that must still finish or fail (ephemeral ones do not count here, nor below)
+    moving: int  # of those, how many are live, ready or due: with none the plan is stuck
+    failed: int = 0  # processes that failed for good
 
 
 class State(msgspec.Struct):
@@ -126,6 +128,7 @@ class State(msgspec.Struct):
     stage: Stage | None = None
     stage_at: float = 0.0
     stage_by: int = 0
+    over_by: int = 0  # the record with which a run was last over, and nothing of it left
     stages: list[tuple[Stage, float, str]] = msgspec.field(default_factory=list[tuple[Stage, float, str]])
     result: Result | None = None
     reason: str = ""
@@ -137,7 +140,8 @@ class State(msgspec.Struct):
     init: int | None = None
     got: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     missing: dict[str, str] = msgspec.field(default_factory=dict[str, str])
-    # Indexes. A process number is in exactly one of ready, due and the four run sets, or in none.
+    # Indexes. A process number is in exactly one of ready, due and the five run sets, or in none. The sets keep
+    # the order in which it was put there.
     ready: tuple[deque[int], deque[int]] = msgspec.field(default_factory=lambda: (deque[int](), deque[int]()))
     due: tuple[list[tuple[float, int]], list[tuple[float, int]]] = msgspec.field(
         default_factory=lambda: (list[tuple[float, int]](), list[tuple[float, int]]())
@@ -165,12 +169,12 @@ def initial(task: Task) -> State:
         task=task,
         graph=graph,
         processes=[ProcessState(unmet=len(waits)) for waits in graph.waits_for],
-        plans=(
-            Plan(left=sum(not p.final and not p.ephemeral for p in task.processes)),
-            Plan(left=sum(p.final and not p.ephemeral for p in task.processes)),
-        ),
+        plans=(Plan(left=0, moving=0), Plan(left=0, moving=0)),
     )
-    for number, process in enumerate(state.processes):
-        if process.unmet == 0:
-            state.ready[task.processes[number].final].append(number)
+    for number, process in enumerate(task.processes):
+        plan = state.plans[process.final]
+        plan.left += not process.ephemeral
+        if not graph.waits_for[number]:
+            plan.moving += not process.ephemeral
+            state.ready[process.final].append(number)
     return state

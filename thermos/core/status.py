@@ -140,7 +140,7 @@ def _run(run: Run) -> RunStatus:
 def _exit(exit: Exit) -> ExitStatus:
     return ExitStatus(
         code=exit.code,
-        signal=signal.Signals(exit.signal).name if exit.signal is not None else None,
+        signal=signal_name(exit.signal) if exit.signal is not None else None,
         source=exit.source,
         oom=exit.oom,
         core=exit.core,
@@ -155,9 +155,16 @@ def describe(exit: Exit) -> str:
     if exit.why:
         return exit.why
     if exit.signal is not None:
-        name = signal.Signals(exit.signal).name
+        name = signal_name(exit.signal)
         core = ", core dumped" if exit.core else ""
         return f"killed by {name}: out of memory" if exit.oom else f"killed by {name}{core}"
     if exit.code is None:
         return "nobody saw how it ended"
     return f"exited with {exit.code}" + (" after an out-of-memory kill inside it" if exit.oom else "")
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL, SIGTERM, ...; real-time signals have no names of their own: SIGRTMIN+3."""
+    if signal.SIGRTMIN < number < signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    return signal.Signals(number).name

@@ -1,0 +1,301 @@
+"""Start processes in a sandbox: fork, carry out the steps, say which one failed, exec.
+
+A forked child waits at its gate until `Child.go`; if its parent dies first it goes away without having executed
+anything. So the parent can write down whom it has forked before that one can do anything, and nobody who reads
+what is written can be wrong about what was executed.
+
+Only the lightest modules are imported here: this runs in a resident process, and what it forks it must copy.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+
+from . import syscalls
+from .cgroups.tree import PROCS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .plan import Plan
+else:
+    import _signal  # what `signal` wraps, without its enumerations: 5 ms
+
+#: The child's last word before execve: every step before it succeeded.
+_READY = b"\0"
+
+#: Exit status of a child that did not come to execute its program.
+NEVER_EXECUTED = 127
+
+#: The step of a child whose parent died before it opened the gate: it may be asked for again.
+ORPHANED = "wait"
+
+
+class Failure(Exception):
+    """A step of a start failed: nothing was executed. `step` says which, `errno` why."""
+
+    def __init__(self, step: str, number: int, text: str = "") -> None:
+        super().__init__(f"{step}: {text or os.strerror(number)}")
+        self.step = step
+        self.errno = number
+        self.text = text or os.strerror(number)
+
+
+class Order:
+    """What one process gets.
+
+    `directory`: where it runs. `logs`: path of its log directory, relative to `directory`, made as its user.
+    `cgroups`: directories of the leaf it joins. `credentials`: (uid, gid, groups), or None to stay who we are.
+    `enter`: CLONE_NEW* bits of the namespaces of `init` (a pidfd) it enters.
+    """
+
+    __slots__ = ("argv", "cgroups", "credentials", "directory", "enter", "env", "init", "logs")
+
+    def __init__(
+        self,
+        argv: list[str],
+        env: Mapping[str, str],
+        directory: str,
+        logs: str,
+        cgroups: Sequence[str] = (),
+        credentials: tuple[int, int, Sequence[int]] | None = None,
+        init: int = -1,
+        enter: int = 0,
+    ) -> None:
+        self.argv = argv
+        self.env = env
+        self.directory = directory
+        self.logs = logs
+        self.cgroups = cgroups
+        self.credentials = credentials
+        self.init = init
+        self.enter = enter
+
+
+class Child:
+    """A forked child at its gate. `channel` becomes readable when it has executed its program, or could not."""
+
+    __slots__ = ("_said", "_socket", "channel", "pid")
+
+    def __init__(self, pid: int, socket: _socket.socket) -> None:
+        self.pid = pid
+        self.channel = socket.fileno()
+        self._socket = socket
+        self._said = b""
+
+    def go(self) -> None:
+        """Open the gate."""
+        try:
+            self._socket.send(b"g", _socket.MSG_NOSIGNAL)
+        except OSError:
+            pass  # it was killed at the gate; its exit says so
+
+    def executed(self) -> bool:
+        """Whether the program is executing. False: not known yet. Raises Failure: it never will."""
+        while True:
+            try:
+                said = self._socket.recv(4096, _socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError:
+                said = b""
+            if not said:
+                return self._verdict()
+            self._said += said
+
+    def wait(self) -> None:
+        """Until it is known that the program is executing. Raises Failure."""
+        while said := self._socket.recv(4096):
+            self._said += said
+        self._verdict()
+
+    def _verdict(self) -> bool:
+        self._socket.close()
+        if self._said == _READY:
+            return True
+        if not self._said:
+            raise Failure("start", errno.ECHILD, "it was killed before it could execute anything")
+        step, number, text = self._said.lstrip(_READY).decode(errors="replace").split("\n", 2)
+        raise Failure(step, int(number), text)
+
+
+class _Progress:
+    """What a child is doing, for the message if it fails."""
+
+    __slots__ = ("socket", "step")
+
+    def __init__(self, socket: _socket.socket) -> None:
+        self.socket = socket
+        self.step = "start"
+
+    def ready(self, argv: list[str]) -> None:
+        self.step = f"execute {argv[0]}"
+        self.socket.send(_READY)
+
+
+def fork(order: Order, never: Callable[[str, int, str], object]) -> Child:
+    """Fork a child that will be `order`. Raises OSError where the fork itself fails.
+
+    `never` is called in the child with (step, errno, text) if it will not execute anything: so the fact is kept
+    even where the parent is not there to be told.
+    """
+    return _fork(lambda progress: _become(order, progress), never)
+
+
+def fork_first(plan: Plan, argv: list[str]) -> Child:
+    """Fork the first process of a sandbox: it makes and furnishes the namespaces, and then only stays.
+
+    The caller has called `unshare(plan.clone)`. `argv` must be a program that stays, and lets its dead children go.
+    """
+    return _fork(lambda progress: _become_first(plan, argv, progress), lambda *_: None)
+
+
+def _fork(body: Callable[[_Progress], None], never: Callable[[str, int, str], object]) -> Child:
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
+    if pid:
+        theirs.close()
+        return Child(pid, ours)
+    try:
+        ours.close()
+        progress = _Progress(theirs)
+        if not theirs.recv(1):
+            never(ORPHANED, 0, "the keeper died before it let it go")
+            os._exit(NEVER_EXECUTED)
+        try:
+            body(progress)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            failed = (progress.step, error.errno or 0, os.strerror(error.errno or 0) + where)
+        except Exception as error:  # a bug of ours must not look like an exec
+            failed = (progress.step, 0, repr(error))
+        else:
+            raise AssertionError("execve came back")
+        never(*failed)
+        theirs.send("\n".join(map(str, failed)).encode(errors="replace"), _socket.MSG_NOSIGNAL)
+    finally:
+        os._exit(NEVER_EXECUTED)
+
+
+def _become(order: Order, progress: _Progress) -> None:
+    progress.step = "join its cgroup"
+    for directory in order.cgroups:
+        fd = os.open(f"{directory}/{PROCS}", os.O_WRONLY)
+        os.write(fd, b"0")
+        os.close(fd)
+    progress.step = "start a session"
+    os.setsid()
+    if order.enter:
+        progress.step = "enter its namespaces"
+        syscalls.setns(order.init, order.enter)
+    os.umask(0o022)
+    if order.credentials is not None:
+        progress.step = "become its user"
+        uid, gid, groups = order.credentials
+        os.setgroups(list(groups))
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    progress.step = "enter its directory"
+    os.chdir(order.directory)
+    progress.step = "open its logs"
+    _open_logs(order.logs)
+    progress.step = "give up privileges"
+    syscalls.set_no_new_privs()
+    reset_signals()
+    progress.ready(order.argv)
+    _exec(order.argv, order.env)
+
+
+def _exec(argv: list[str], env: Mapping[str, str]) -> None:
+    program = argv[0]
+    if "/" in program:
+        os.execve(program, argv, env)
+    missing = OSError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    for directory in env.get("PATH", "/usr/bin:/bin").split(":"):
+        try:
+            os.execve(f"{directory or '.'}/{program}", argv, env)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    raise missing
+
+
+def _open_logs(logs: str) -> None:
+    """Descriptors 0, 1, 2. As the task's user, so a link laid here reaches nothing that the user cannot reach."""
+    path = ""
+    for part in logs.split("/"):
+        path += part
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:
+            pass
+        path += "/"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    null = os.open(os.devnull, os.O_RDONLY)
+    out = os.open(path + "stdout", flags, 0o644)
+    err = os.open(path + "stderr", flags, 0o644)
+    os.dup2(null, 0)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+
+
+def reset_signals() -> None:
+    """Default dispositions and an empty mask: neither Python's (it ignores SIGPIPE) nor our caller's stay."""
+    for number in _ignored:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+_ignored = [
+    number for number in range(1, 65) if number not in (9, 19, 32, 33) and _signal.getsignal(number) == _signal.SIG_IGN
+]
+
+
+def ignore(number: int) -> None:
+    """Ignore a signal in this process; what it starts gets the default again."""
+    _signal.signal(number, _signal.SIG_IGN)
+    _ignored.append(number)
+
+
+def _become_first(plan: Plan, argv: list[str], progress: _Progress) -> None:
+    os.setsid()
+    for _, part, step, arguments in plan.first:
+        progress.step = f"make {part}"
+        _STEPS[step](*arguments)
+    reset_signals()
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # survives execve: the kernel reaps for it
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    progress.ready(argv)
+    os.execve("/bin/sleep", argv, {})
+
+
+def _cover(target: str, data: str, keep: Sequence[str]) -> None:
+    kept = [
+        (path, os.open(path, os.O_PATH | os.O_DIRECTORY))
+        for path in keep
+        if path == target or path.startswith(target + "/")
+    ]
+    syscalls.mount("tmpfs", target, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, data)
+    for path, fd in kept:
+        os.makedirs(path, mode=0o711, exist_ok=True)
+        syscalls.mount(f"/proc/self/fd/{fd}", path, None, syscalls.MS_BIND | syscalls.MS_REC)
+        os.close(fd)
+
+
+_STEPS: dict[str, Callable[..., None]] = {
+    "unshare": syscalls.unshare,
+    "mount": syscalls.mount,
+    "sethostname": syscalls.sethostname,
+    "cover": _cover,
+}

@@ -1,0 +1,198 @@
+"""What holds between the fields of a task: names, commands, and an order that can be kept.
+
+Linear in the number of processes and of places where one is named after another; nothing here recurses.
+"""
+
+from __future__ import annotations
+
+from .reading import UNKNOWN
+from .wording import shortened, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from .reading import Reading
+    from .wording import Path
+
+LONGEST_NAME = 200  # bytes: names become parts of file names, with some characters around them
+NAMED_IN_A_CYCLE = 10
+
+
+class Node:
+    """A process as the order sees it. `after`: the processes it follows, each with the path where the file says so."""
+
+    __slots__ = ("after", "name", "number", "process", "shown")
+
+    def __init__(self, number: int, process: dict[str, Any]) -> None:
+        self.number = number
+        self.name: str = process["name"]
+        self.shown = repr(shortened(self.name))
+        self.process = process
+        self.after: list[tuple[Node, Path]] = []
+
+
+class Graph:
+    """The processes by name. `whole`: no name is missing from it because it was wrong or has to wait."""
+
+    __slots__ = ("nodes", "reading", "whole")
+
+    def __init__(self, nodes: dict[str, Node], reading: Reading, *, whole: bool) -> None:
+        self.nodes = nodes
+        self.reading = reading
+        self.whole = whole
+
+    def find(self, name: Any, path: Path) -> Node | None:
+        node = self.nodes.get(name) if name is not UNKNOWN else None
+        if node is None and name is not UNKNOWN and self.whole:
+            hint = self.reading.did_you_mean(name, self.nodes)
+            self.reading.refuse(path, f"there is no process {shortened(name)!r}{hint}")
+        return node
+
+    def link(self, before: Node | None, node: Node | None, path: Path) -> None:
+        """`node` comes after `before`, as the file says at `path`."""
+        if before is None or node is None:
+            return
+        node.after.append((before, path))
+        first, then = before.process, node.process
+        if UNKNOWN in (first["final"], then["final"], first["ephemeral"], then["ephemeral"]):
+            return
+        if first["final"] != then["final"]:
+            final, other = (before, node) if first["final"] else (node, before)
+            why = f"{final.shown} is final and {other.shown} is not: finalizers start when all others have ended"
+            self.reading.refuse(path, why)
+        elif first["daemon"] is True:
+            self.reading.refuse(path, f"{node.shown} cannot come after the daemon {before.shown}, which has no end")
+        elif first["ephemeral"] and not then["ephemeral"]:
+            why = f"{node.shown} cannot come after {before.shown}, which is ephemeral: the task would not wait for it"
+            self.reading.refuse(path, why)
+
+
+def check_order(task: dict[str, Any], reading: Reading) -> None:
+    """Check the relations between a task's fields, and turn its constraints into each process's `after`."""
+    constraints = task.pop("constraints")
+    if task["resources"] is not UNKNOWN:
+        del task["resources"]["gpu"]
+    if task["processes"] is not UNKNOWN:
+        _check_commands(task["processes"], reading)
+        _check_orders(_graph(task["processes"], reading), _known(constraints), reading)
+    _check_task_name(task, reading)
+
+
+def _known(values: Any) -> list[Any]:
+    return [] if values is UNKNOWN else values
+
+
+def _check_orders(graph: Graph, constraints: list[Any], reading: Reading) -> None:
+    nodes = list(graph.nodes.values())
+    for node in nodes:
+        for place, name in enumerate(_known(node.process["after"])):
+            path: Path = ("processes", node.number, "after", place)
+            graph.link(graph.find(name, path), node, path)
+    for number, constraint in enumerate(constraints):
+        before: Node | None = None
+        for place, name in enumerate([] if constraint is UNKNOWN else _known(constraint["order"])):
+            path = ("constraints", number, "order", place)
+            this = graph.find(name, path)
+            graph.link(before, this, path)
+            before = this
+    for cycle, path in _cycles(nodes):
+        reading.refuse(path, _describe(cycle))
+    for node in nodes:
+        node.process["after"] = list(dict.fromkeys(before.name for before, _ in node.after))
+
+
+def _check_commands(processes: list[Any], reading: Reading) -> None:
+    for number, process in enumerate(processes):
+        if process is UNKNOWN:
+            continue
+        path = ("processes", number)
+        cmdline, argv = process["cmdline"], process["argv"]
+        if cmdline is None and argv is None:
+            reading.refuse(path, "missing field 'cmdline' (run by bash) or 'argv' (a program and its arguments)")
+        elif cmdline is not None and argv is not None:
+            reading.refuse(path, "it has both 'cmdline' and 'argv': keep one")
+        elif isinstance(argv, list) and argv[0] == "":
+            reading.refuse((*path, "argv", 0), "it is empty, and should be the program to run")
+
+
+def _graph(processes: list[Any], reading: Reading) -> Graph:
+    """The processes by name, every name checked; of those with the same name, the first."""
+    nodes: dict[str, Node] = {}
+    whole = True
+    for number, process in enumerate(processes):
+        if process is UNKNOWN or process["name"] is UNKNOWN:
+            whole = False
+            continue
+        node = Node(number, process)
+        path = ("processes", number, "name")
+        first = nodes.setdefault(node.name, node)
+        if first is not node:
+            reading.refuse(path, f"duplicate name: processes[{first.number}] is called {node.shown} too")
+        check_name(node.name, path, reading)
+    return Graph(nodes, reading, whole=whole)
+
+
+def _check_task_name(task: dict[str, Any], reading: Reading) -> None:
+    if task["name"] is not None:
+        if task["name"] is not UNKNOWN:
+            check_name(task["name"], ("name",), reading)
+    elif task["processes"] is not UNKNOWN and task["processes"][0] is not UNKNOWN:
+        task["name"] = task["processes"][0]["name"]
+
+
+def check_name(name: str, path: Path, reading: Reading) -> None:
+    """Thermos's rule is `^[^./][^/]*$`: names become names of directories. Terminals have their say too."""
+    if name[0] == "." or "/" in name:
+        reading.refuse(path, f"a name does not begin with '.' and holds no '/', got {shown(name)}")
+    elif not name.isprintable():
+        reading.refuse(path, f"a name holds no control characters, got {shown(name)}")
+    elif len(name.encode()) > LONGEST_NAME:
+        reading.refuse(path, f"a name is at most {LONGEST_NAME} bytes long, got {len(name.encode())}")
+
+
+def _cycles(nodes: Iterable[Node]) -> Iterator[tuple[list[Node], Path]]:
+    """Each circle in the order, latest first, with the path that makes its first member wait for its second."""
+    stuck = _never_ready(nodes)
+    walk_of: dict[int, int] = {}  # process -> the walk that came by it
+    for start in stuck.values():
+        trail: list[Node] = []
+        node = start
+        while node.number not in walk_of:
+            walk_of[node.number] = start.number
+            trail.append(node)
+            # What is never ready waits for something that is never ready.
+            node = next(before for before, _ in node.after if before.number in stuck)
+        if walk_of[node.number] == start.number:
+            cycle = trail[trail.index(node) :]
+            following = cycle[1] if len(cycle) > 1 else node
+            yield cycle, next(path for before, path in node.after if before is following)
+
+
+def _never_ready(nodes: Iterable[Node]) -> dict[int, Node]:
+    """The processes that are in a circle or wait for one: what is left when all that can run has run."""
+    left = {node.number: node for node in nodes}
+    waits_for = {node.number: len(node.after) for node in left.values()}
+    followers: dict[int, list[Node]] = {number: [] for number in left}
+    for node in left.values():
+        for before, _ in node.after:
+            followers[before.number].append(node)
+    ready = [node for node in left.values() if not node.after]
+    while ready:
+        done = ready.pop()
+        del left[done.number]
+        for node in followers[done.number]:
+            waits_for[node.number] -= 1
+            if not waits_for[node.number]:
+                ready.append(node)
+    return left
+
+
+def _describe(cycle: list[Node]) -> str:
+    if len(cycle) == 1:
+        return f"{cycle[0].shown} comes after itself"
+    names = [shortened(node.name) for node in reversed(cycle)]
+    if len(names) > NAMED_IN_A_CYCLE:
+        names[NAMED_IN_A_CYCLE:] = [f"... ({len(names)} processes)"]
+    return f"the order is a circle: {' -> '.join([*names, names[0]])}"

@@ -1,0 +1,334 @@
+"""Take a task in: its directory, its lock, its group with its limits; then become its keeper.
+
+Light modules only, as it stands between the user and the first process.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import json
+import os
+import sys
+import time
+
+from sandbox.cgroups import tree
+from sandbox.spec import Limits
+from thermos import paths
+from thermos.checkpoint import lock
+
+from .keeper import command, start_supervisor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
+
+#: Where a port that was not asked for by number comes from: below what the kernel hands out by itself.
+PORTS = range(31000, 32000)
+
+
+class CannotAccept(Exception):
+    """The task cannot be taken in. `status`: the exit status that says so (69: the host, 73: the directory)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class User:
+    """Who the processes run as."""
+
+    __slots__ = ("gid", "groups", "name", "uid")
+
+    def __init__(self, name: str, uid: int, gid: int, groups: list[int]) -> None:
+        self.name = name
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+
+
+def user(name: str | None) -> User:
+    """The user of that name, or ourselves. Raises CannotAccept: unknown, or not ours to become."""
+    import pwd
+
+    if name is None:
+        uid = os.geteuid()
+        try:
+            own_name = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            own_name = str(uid)
+        return User(own_name, uid, os.getegid(), os.getgroups())
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise CannotAccept(69, f"cannot run as {name}: this host has no such user") from None
+    if os.geteuid() not in (0, entry.pw_uid):
+        raise CannotAccept(69, f"cannot run as {name}: only root can become another user")
+    if entry.pw_uid == os.geteuid():
+        return User(name, entry.pw_uid, os.getegid(), os.getgroups())
+    return User(name, entry.pw_uid, entry.pw_gid, os.getgrouplist(name, entry.pw_gid))
+
+
+def new_id(name: str) -> str:
+    """A task id nobody has: name, time, and four random digits."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name).lstrip(".-")[:80] or "task"
+    return f"{safe}-{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(2).hex()}"
+
+
+def check_id(task_id: str) -> None:
+    """Raises CannotAccept where it cannot be a directory's name, or would not be safe as one."""
+    legal = all(c.isascii() and (c.isalnum() or c in "-_.+:@=") for c in task_id)
+    if not legal or not 0 < len(task_id) <= 200 or task_id[0] in ".-":
+        raise CannotAccept(
+            2,
+            f"cannot use {task_id!r} as a task id: it takes 1 to 200 letters, digits and -_.+:@=, "
+            "and does not begin with a dot or a dash",
+        )
+
+
+# -- ports
+
+
+def reserve_ports(root: str, task_id: str, names: tuple[str, ...], asked: Mapping[str, int]) -> dict[str, int]:
+    """A port for each name: the one asked for, or a free one. Held for the task until it ends.
+
+    Raises CannotAccept where one is taken. What was reserved is given back then.
+    """
+    held: dict[str, int] = {}
+    try:
+        os.makedirs(paths.ports_dir(root), mode=0o711, exist_ok=True)
+        for name in names:
+            if name in asked:
+                if not _hold_port(root, task_id, asked[name]):
+                    raise CannotAccept(69, f"cannot give port {name} the number {asked[name]}: another task holds it")
+                held[name] = asked[name]
+            else:
+                held[name] = _any_port(root, task_id, name)
+    except CannotAccept:
+        release_ports(root, task_id, held)
+        raise
+    except OSError as error:
+        release_ports(root, task_id, held)
+        raise CannotAccept(73, f"cannot reserve ports in {paths.ports_dir(root)}: {error.strerror}") from None
+    return held
+
+
+def release_ports(root: str, task_id: str, held: Mapping[str, int]) -> None:
+    for number in held.values():
+        path = f"{paths.ports_dir(root)}/{number}"
+        try:
+            if os.readlink(path) == task_id:
+                os.unlink(path)
+        except OSError:
+            pass
+
+
+def _hold_port(root: str, task_id: str, number: int) -> bool:
+    path = f"{paths.ports_dir(root)}/{number}"
+    for _ in range(3):
+        try:
+            os.symlink(task_id, path)
+            return True
+        except FileExistsError:
+            holder = os.readlink(path)
+            if holder == task_id:
+                return True
+            if os.path.exists(paths.task_dir(root, holder)) and not _over(root, holder):
+                return False
+            try:
+                os.unlink(path)  # its task is gone, or died before it could give it back
+            except FileNotFoundError:
+                pass
+    return False
+
+
+def _over(root: str, task_id: str) -> bool:
+    """Whether nobody is in charge of a task and nobody can come to be: it has ended."""
+    from thermos.checkpoint.tasks import read_accepted, read_state
+
+    ended: bool = read_state(root, read_accepted(root, task_id)).ended
+    return ended
+
+
+def _any_port(root: str, task_id: str, name: str) -> int:
+    start = int.from_bytes(os.urandom(2), "little") % len(PORTS)
+    candidates: list[int] = [*PORTS[start:], *PORTS[:start]]
+    for number in candidates:
+        if _free(number) and _hold_port(root, task_id, number):
+            return number
+    raise CannotAccept(69, f"cannot find a free port for {name} from {PORTS[0]} to {PORTS[-1]}")
+
+
+def _free(number: int) -> bool:
+    probe = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    try:
+        probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        probe.bind(("", number))
+        return True
+    except OSError:
+        return False
+    finally:
+        probe.close()
+
+
+# -- the group and its limits
+
+
+def isolate(task_id: str, mode: str, resources: Mapping[str, Any]) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The task's group with its limits set, and asked-versus-got.
+
+    Raises CannotAccept in mode `strict` where a limit that the task asks for cannot be had; nothing is left then.
+    """
+    limits = Limits(resources["cpu"], resources["ram"], resources["pids"])
+    rows: list[dict[str, Any]] = []
+    if resources["disk"] is not None:
+        rows.append(_row("disk", str(resources["disk"]), None, "a limit on disk space is not enforced yet"))
+    if mode == "none":
+        group: dict[str, str] = {}
+        rows += [
+            _row(what, str(resources[field]), None, "isolation is none")
+            for what, field in (("cpu", "cpu"), ("memory", "ram"), ("pids", "pids"))
+            if resources[field] is not None
+        ]
+    else:
+        try:
+            group = tree.make(task_id)
+            reason = ""
+        except (tree.CannotLimit, OSError) as error:
+            group, reason = {}, str(error)
+        rows += [_row(what, asked, got, reason or why) for what, asked, got, why in tree.limit(group, limits)]
+        rows.append(_row("processes", "a cgroup each", "a cgroup each" if group else None, reason))
+    missing = [row for row in rows if row["got"] is None and row["what"] != "processes"]
+    if missing and mode == "strict":
+        tree.remove_tree(group)
+        lines = "; ".join(f"resources.{_FIELDS[row['what']]} ({row['asked']}): {row['why_not']}" for row in missing)
+        raise CannotAccept(69, f"cannot enforce what the task asks for: {lines}. See --isolation best-effort")
+    return group, rows
+
+
+_FIELDS = {"memory": "ram", "cpu": "cpu", "pids": "pids", "disk": "disk"}
+
+
+def _row(what: str, asked: str, got: str | None, why_not: str) -> dict[str, Any]:
+    return {"what": what, "asked": asked, "got": got, "why_not": why_not if got is None else None}
+
+
+# -- the directory
+
+
+class Place:
+    """A task's directory while it is being made: under a temporary name, with its lock held."""
+
+    def __init__(self, root: str, task_id: str) -> None:
+        """Raises CannotAccept: no permission, no space, a read-only file system."""
+        self.root = root
+        self.task_id = task_id
+        self.temporary = f"{paths.tasks_dir(root)}/.{task_id}.{os.getpid()}"
+        try:
+            os.makedirs(paths.tasks_dir(root), mode=0o711, exist_ok=True)
+            os.mkdir(self.temporary, 0o711)
+            self.lock = os.open(f"{self.temporary}/{paths.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock.take(self.lock)
+        except OSError as error:
+            self.discard()
+            raise CannotAccept(73, f"cannot create the task in {root}: {_why(error)}") from None
+
+    def settle(self, accepted: Mapping[str, Any], owner: User) -> bool:
+        """Put the task on disk for good. False: somebody else was first. Raises CannotAccept."""
+        inside = f"{paths.task_dir(self.root, self.task_id)}/{paths.SANDBOX}"
+        sandbox = accepted["sandbox"]
+        try:
+            _make_sandbox(f"{self.temporary}/{paths.SANDBOX}" if sandbox == inside else sandbox, owner)
+            data = json.dumps(accepted, separators=(",", ":")).encode()
+            fd = os.open(f"{self.temporary}/{paths.ACCEPTED}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                _write_all(fd, data)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            try:
+                os.rename(self.temporary, paths.task_dir(self.root, self.task_id))
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return False
+                raise
+            parent = os.open(paths.tasks_dir(self.root), os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(parent)
+            os.close(parent)
+        except OSError as error:
+            raise CannotAccept(73, f"cannot create the task in {self.root}: {_why(error)}") from None
+        return True
+
+    def discard(self) -> None:
+        import shutil
+
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def _make_sandbox(path: str, owner: User) -> None:
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    logs = f"{path}/{paths.LOGS}"
+    os.makedirs(logs, mode=0o755, exist_ok=True)
+    if owner.uid != os.geteuid():
+        for made in (path, logs):
+            os.chown(made, owner.uid, owner.gid, follow_symlinks=False)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _why(error: OSError) -> str:
+    return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+
+
+# -- becoming the keeper
+
+
+def prestart() -> tuple[int, int]:
+    """Start the supervisor now, while the file is being read: a socket to it and its pid. It waits for its charge."""
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    pid = start_supervisor(theirs.fileno())
+    theirs.close()
+    return ours.detach(), pid
+
+
+def become_keeper(
+    root: str, task_id: str, lock_fd: int, supervisor: tuple[int, int] = (-1, 0), ready: int = -1, follower: int = 0
+) -> NoReturn:
+    """This process is the task's keeper from here on."""
+    socket, pid = supervisor
+    for fd in (lock_fd, socket, ready):
+        if fd >= 0:
+            os.set_inheritable(fd, True)
+    argv = command("keeper", root, task_id, lock_fd, socket, pid, ready, follower)
+    os.execve(argv[0], argv, dict(os.environ))
+    raise AssertionError
+
+
+def detach(begin: Callable[[int], NoReturn]) -> bool:
+    """Fork a process of its own session that will `begin(ready)`. Returns once the task is supervised; False: never."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    if os.fork():
+        os.close(writer)
+        said = os.read(reader, 1)
+        os.close(reader)
+        return said == b"1"
+    try:
+        os.close(reader)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        begin(writer)
+    finally:
+        os._exit(70)
+
+
+def follow_journal(root: str, task_id: str) -> int:
+    """Start a child that prints the task's journal as JSON lines, as it grows. Returns its pid."""
+    code = "import sys; from thermos.cli import main; sys.exit(main())"
+    argv = [sys.executable, "-c", code, "read", task_id, "--follow", "--json", "--root", root]
+    return os.posix_spawn(argv[0], argv, dict(os.environ), setsid=True)

@@ -1,0 +1,771 @@
+"""The keeper: the hands of a task, and what the agent's child becomes. Parent of all its processes.
+
+It does what the supervisor asks (start this run, send that signal), remembers every exit until the supervisor has
+it in the journal, starts a supervisor again when it dies, hands on signals, and exits with the task's result. It
+decides nothing. All it knows is in its ledger, so a new keeper knows it too.
+
+Asking twice for the same run starts it once: the answer is the run that there is. The same for signals, which
+carry the sequence number of the decision they follow from.
+
+    supervisor -> keeper                               keeper -> supervisor
+    witness [(process, run)...] + a pidfd each         charge root task_id + the lock
+    hello                                              started process run pid ticks at + a pidfd
+    prepare what                                       never process run step errno text at
+    spawn process run argv env logs leaf               exited process run status source oom cpu memory lingers at why
+    signal seq process run number                      emptied process run at
+    ack process run                                    prepared pid got missing
+    end status text                                    signal number
+                                                       known      (all that was to be told has been told)
+
+Python's smallest modules only, and what it imports of ours keeps to that: this process lives as long as the task.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+from sandbox import spawn, syscalls
+from sandbox.cgroups import tree
+from sandbox.plan import Plan, parts, without
+from thermos import paths
+
+from . import identity, ledger
+from .wire import Closed, Wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Callable
+    from typing import Any
+
+    _Key = tuple[int, int]  # process, run
+else:
+    import _signal
+
+#: A process that stays, wakes up for nothing, and leaves the reaping to the kernel.
+_FIRST = ["thermos-pause", "infinity"]
+
+#: After this many supervisors that died young, wait before the next one; in seconds, doubled up to the second number.
+_YOUNG, _PATIENT = 5, (0.5, 30.0)
+
+
+def now() -> float:
+    """Seconds since boot: steps of the wall clock do not touch it. The supervisor makes it a date."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class _Run:
+    """What the keeper knows of one run."""
+
+    __slots__ = (
+        "acked",
+        "at",
+        "child",
+        "ended",
+        "executed",
+        "leaf",
+        "lingers",
+        "never",
+        "pid",
+        "pidfd",
+        "signals",
+        "ticks",
+        "told",
+    )
+
+    def __init__(self, pid: int, ticks: int, leaf: str, at: float) -> None:
+        self.pid = pid
+        self.ticks = ticks
+        self.leaf = leaf  # the name of its own cgroup in the task's
+        self.at = at  # when it was executed
+        self.child: spawn.Child | None = None  # while it is not known whether it executes
+        self.pidfd = -1  # for one that is not our child
+        self.executed = False
+        self.never: tuple[str, int, str, float] | None = None  # step, errno, text, at
+        self.ended: tuple[int, str, int, int, int, float, str] | None = None  # see `exited`
+        self.lingers = False
+        self.acked = False  # before it was reaped: it never executed anything
+        self.told = False  # its end, with something of it still alive
+        self.signals: set[int] = set()  # decisions carried out
+
+
+class Keeper:
+    def __init__(self, root: str, task_id: str, lock: int, ready: int, follower: int) -> None:
+        self._root = root
+        self._task_id = task_id
+        self._dir = paths.task_dir(root, task_id)
+        self._lock = lock
+        self._ready = ready  # a descriptor to close once the task is supervised, or -1
+        self._follower = follower  # a child that prints the journal, or 0
+        self._ledger = ledger.Ledger(f"{self._dir}/{paths.LEDGER}")
+        self._boot = identity.boot_id()
+        self._runs: dict[_Key, _Run] = {}
+        self._by_pid: dict[int, _Key] = {}
+        self._wire: Wire | None = None
+        self._supervisor = 0
+        self._supervisor_status = 0
+        self._supervisor_fd = -1
+        self._young = 0
+        self._born = 0.0
+        self._order: dict[str, Any] = {}
+        self._plan: Plan | None = None
+        self._first: tuple[int, int, int, int] | None = None  # the first process: pid, ticks, plan's clone and enter
+        self._init = -1  # its pidfd
+        self._host_pid_ns = -1
+        self._epoll = select.epoll()
+        self._watch: dict[int, Callable[[int], None]] = {}
+        self._heard = False  # the supervisor has said hello: tell it what happens
+        self._wants_write = False
+        self._exit: int | None = None
+        self._tasks: dict[str, Callable[..., None]] = {
+            "hello": self.do_hello,
+            "prepare": self.do_prepare,
+            "spawn": self.do_spawn,
+            "signal": self.do_signal,
+            "ack": self.do_ack,
+            "end": self.do_end,
+        }
+        self._restart_at: float | None = None
+
+    # -- life
+
+    def live(self, socket: int, supervisor: int) -> int:
+        """Until the task has ended. Returns the exit status."""
+        syscalls.set_child_subreaper()
+        self._catch_signals()
+        self._remember()
+        if socket >= 0:
+            self._take_supervisor(socket, supervisor)
+        else:
+            self._start_supervisor()
+        while self._exit is None:
+            timeout = None if self._restart_at is None else max(self._restart_at - now(), 0)
+            for fd, events in self._epoll.poll(timeout):
+                if fd in self._watch:  # else an earlier event of this turn has closed it
+                    self._watch[fd](events)
+            if self._restart_at is not None and now() >= self._restart_at:
+                self._restart_at = None
+                self._start_supervisor()
+        return self._exit
+
+    def _on(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        self._watch[fd] = callback
+        self._epoll.register(fd, events)
+
+    def _off(self, fd: int) -> None:
+        if self._watch.pop(fd, None) is not None:
+            try:
+                self._epoll.unregister(fd)
+            except OSError:
+                pass
+
+    # -- signals and children
+
+    def _catch_signals(self) -> None:
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        for number in (_signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGPIPE):
+            spawn.ignore(number)
+        for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGCHLD):
+            _signal.signal(number, lambda *_: None)
+        _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        self._on(reader, select.EPOLLIN, lambda _: self._signals(reader))
+
+    def _signals(self, reader: int) -> None:
+        for number in os.read(reader, 4096):
+            if number in (_signal.SIGTERM, _signal.SIGINT):
+                self._say("signal", number)
+        self._reap()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if dead is None:
+                return
+            pid = dead.si_pid
+            key = self._by_pid.get(pid)
+            status = _wait_status(dead.si_code, dead.si_status)
+            if key is not None:
+                self._verdict_of_start(key)
+                self._ended(key, status, "waited")
+            elif pid == self._supervisor:
+                self._supervisor_status = status
+            os.waitid(os.P_PID, pid, os.WEXITED)
+            if key is not None:
+                self._clear(key)
+
+    # -- the ledger
+
+    def _remember(self) -> None:
+        """What earlier keepers of this task wrote down. Of an earlier boot nothing lives."""
+        boot = ""
+        for words in self._ledger.lines():
+            if words[0] == "boot":
+                boot = words[1]
+                if boot != self._boot:
+                    self._runs.clear()
+                    self._first = None
+            elif boot != self._boot:
+                continue
+            elif words[0] == "first":
+                self._first = (int(words[1]), int(words[2]), int(words[3]), int(words[4]))
+            else:
+                self._remember_run(words)
+        if boot != self._boot:
+            self._ledger.append("boot", self._boot)
+
+    def _remember_run(self, words: list[str]) -> None:
+        key = (int(words[1]), int(words[2]))
+        if words[0] == "spawned":
+            self._runs[key] = _Run(int(words[3]), int(words[4]), ledger.unquote(words[5]), now())
+        elif key in self._runs:
+            run = self._runs[key]
+            if words[0] == "never":
+                run.never = (ledger.unquote(words[4]), int(words[3]), ledger.unquote(words[5]), now())
+            elif words[0] == "exited":
+                status, oom, cpu, memory = int(words[3]), *map(int, words[5:8])
+                run.executed = True
+                run.ended = (status, words[4], oom, cpu, memory, float(words[8]), "")
+
+    def _shrink_ledger(self) -> None:
+        """Forget what is acknowledged. Not while a child may still write to it."""
+        if self._ledger.size < ledger.LARGEST or any(run.child for run in self._runs.values()):
+            return
+        lines: list[tuple[object, ...]] = [("boot", self._boot)]
+        if self._first is not None:
+            lines.append(("first", *self._first))
+        for key, run in self._runs.items():
+            lines.append(("spawned", *key, run.pid, run.ticks, ledger.quote(run.leaf)))
+            if run.never:
+                step, number, text, _ = run.never
+                lines.append(("never", *key, number, ledger.quote(step), ledger.quote(text)))
+            elif run.ended:
+                lines.append(("exited", *key, *run.ended[:6]))
+        self._ledger.rewrite(lines)
+        if self._ledger.size > ledger.LARGEST // 2:  # all of it is alive: next time much later
+            self._ledger.size = -self._ledger.size
+
+    # -- the supervisor
+
+    def _start_supervisor(self) -> None:
+        import _socket
+
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        inside = self._init >= 0 and self._plan is not None and self._plan.clone
+        if inside:
+            self._in_host_pid_ns(True)
+        try:
+            pid = start_supervisor(theirs.fileno())
+        finally:
+            if inside:
+                self._in_host_pid_ns(False)
+        theirs.close()
+        self._take_supervisor(ours.detach(), pid)
+
+    def _take_supervisor(self, socket: int, pid: int) -> None:
+        self._supervisor = pid
+        self._supervisor_status = 0
+        self._supervisor_fd = os.pidfd_open(pid)
+        self._born = now()
+        self._heard = False
+        self._wire = Wire(socket)
+        self._wants_write = False
+        self._on(socket, select.EPOLLIN, self._heed)
+        self._on(self._supervisor_fd, select.EPOLLIN, lambda _: self._supervisor_died())
+        self._wire.send(("charge", self._root, self._task_id), (self._lock,))
+
+    def _supervisor_died(self) -> None:
+        self._drop_supervisor()
+        self._reap()
+        status = self._supervisor_status  # 0 where it was not our child: it had started us
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+            # It left by itself and has said why. Its processes live; `resume` takes them over.
+            self._exit = os.WEXITSTATUS(status)
+            return
+        self._young = self._young + 1 if now() - self._born < 10 else 0
+        if self._young < _YOUNG:
+            self._start_supervisor()
+        else:
+            first, most = _PATIENT
+            self._restart_at = now() + min(first * 2 ** (self._young - _YOUNG), most)
+
+    def _drop_supervisor(self) -> None:
+        if self._wire is None:
+            return
+        try:
+            self._off(self._wire.fileno())
+            self._take_messages(self._wire.receive())
+        except Closed:
+            pass
+        self._wire.close()
+        self._wire = None
+        self._heard = False
+        self._off(self._supervisor_fd)
+        os.close(self._supervisor_fd)
+
+    def _say(self, *message: object, fds: tuple[int, ...] = ()) -> None:
+        if self._wire is None:
+            return
+        self._wire.send(message, fds)
+        self._note_writing()
+
+    def _note_writing(self) -> None:
+        if self._wire is not None and self._wire.wants_write != self._wants_write:
+            self._wants_write = self._wire.wants_write
+            events = select.EPOLLIN | (select.EPOLLOUT if self._wants_write else 0)
+            self._epoll.modify(self._wire.fileno(), events)
+
+    def _heed(self, events: int) -> None:
+        assert self._wire is not None
+        if events & select.EPOLLOUT:
+            self._wire.flush()
+            self._note_writing()
+        try:
+            self._take_messages(self._wire.receive())
+        except Closed:
+            self._off(self._wire.fileno())  # its end is told by the pidfd
+
+    def _take_messages(self, messages: list[tuple[tuple[Any, ...], tuple[int, ...]]]) -> None:
+        for (name, *rest), fds in messages:
+            if name == "witness":
+                self.do_witness(rest[0], fds)
+            else:
+                self._tasks[name](*rest)
+        self._shrink_ledger()
+
+    def do_witness(self, keys: list[_Key], fds: tuple[int, ...]) -> None:
+        """A supervisor that outlived the last keeper held these pidfds all the time."""
+        for key, fd in zip(keys, fds, strict=True):
+            run = self._runs.get(key)
+            if run is not None and run.ended is None and run.pid not in self._by_pid and run.pidfd < 0:
+                run.pidfd = fd
+            else:
+                os.close(fd)
+
+    def do_hello(self) -> None:
+        """Tell all that is not acknowledged. What was forked by an earlier keeper is adopted here."""
+        if self._ready >= 0:
+            os.write(self._ready, b"1")
+            os.close(self._ready)
+            self._ready = -1
+        for key, run in list(self._runs.items()):
+            if run.ended is None and run.never is None and run.pid not in self._by_pid:
+                self._adopt(key, run)
+        for key, run in list(self._runs.items()):
+            self._tell(key, run)
+        self._heard = True
+        self._say("known")
+
+    def _tell(self, key: _Key, run: _Run) -> None:
+        if run.executed or run.never is not None:  # else it will be told
+            self._tell_start(key, run)
+            self._tell_end(key, run)
+
+    def _tell_start(self, key: _Key, run: _Run) -> None:
+        if run.never is not None:
+            self._say("never", *key, *run.never)
+        elif run.ended is not None:
+            self._say("started", *key, run.pid, run.ticks, run.at)
+        else:
+            fd = os.dup(run.pidfd) if run.pidfd >= 0 else os.pidfd_open(run.pid)
+            self._say("started", *key, run.pid, run.ticks, run.at, fds=(fd,))
+            os.close(fd)
+
+    def _tell_end(self, key: _Key, run: _Run) -> None:
+        if run.ended is not None:
+            self._say("exited", *key, *run.ended[:5], run.lingers, *run.ended[5:])
+            run.told = True
+
+    # -- the sandbox
+
+    def do_prepare(self, order: dict[str, Any]) -> None:
+        """The sandbox's first process, found again or made; then every spawn may come."""
+        self._order = order
+        if self._init >= 0 or (self._first is not None and self._enter_again()):
+            assert self._first is not None
+            self._say("prepared", self._first[0], None, None)
+            return
+        self._make_first()
+
+    def _enter_again(self) -> bool:
+        assert self._first is not None
+        pid, ticks, clone, enter = self._first
+        try:
+            init = os.pidfd_open(pid)
+        except OSError:
+            return False
+        if identity.ticks(pid) != ticks or select.select([init], [], [], 0)[0]:
+            os.close(init)
+            return False
+        self._plan = Plan(clone, [], enter)
+        self._have_init(init)
+        return True
+
+    def _have_init(self, init: int) -> None:
+        assert self._plan is not None
+        self._init = init
+        if self._plan.clone:
+            self._in_host_pid_ns(False)
+        self._on(init, select.EPOLLIN, lambda _: self._lost_init())
+
+    def _in_host_pid_ns(self, host: bool) -> None:
+        """Which pid namespace our next child is born in."""
+        if self._host_pid_ns < 0:
+            self._host_pid_ns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        syscalls.setns(self._host_pid_ns if host else self._init, syscalls.CLONE_NEWPID)
+
+    def _lost_init(self) -> None:
+        """The first process died, and the kernel ended all the others. The next spawn makes the sandbox anew."""
+        assert self._plan is not None
+        self._off(self._init)
+        os.close(self._init)
+        self._init = -1
+        self._first = None
+        if self._plan.clone:
+            self._in_host_pid_ns(True)
+
+    def _make_first(self) -> None:
+        plan = Plan(*self._order["plan"]) if self._order["plan"] else None
+        missing: dict[str, str] = {}
+        self._plan = None
+        while plan is not None and (plan.clone or plan.enter):
+            try:
+                if plan.clone:
+                    syscalls.unshare(plan.clone)
+            except OSError as error:
+                missing["pid"] = f"cannot unshare: {os.strerror(error.errno or 0)}"
+                plan = without(plan, "pid")
+                continue
+            child = spawn.fork_first(plan, _FIRST)
+            first = (child.pid, identity.ticks(child.pid) or 0, plan.clone, plan.enter)
+            self._ledger.append("first", *first)
+            child.go()
+            try:
+                child.wait()
+            except spawn.Failure as failure:
+                os.waitpid(child.pid, 0)
+                if plan.clone:
+                    self._in_host_pid_ns(True)
+                part = failure.step.partition(" ")[2]
+                missing[part] = f"cannot {failure.step}: {failure.text}"
+                plan = without(plan, part)
+                continue
+            self._first = first
+            self._plan = plan
+            self._have_init(os.pidfd_open(child.pid))
+            break
+        got = dict.fromkeys(parts(self._plan), "private") if self._plan is not None else {}
+        self._say("prepared", self._first and self._first[0], got, missing)
+
+    # -- runs
+
+    def do_spawn(self, process: int, run: int, argv: list[str], env: dict[str, str], logs: str, leaf: str) -> None:
+        key = (process, run)
+        known = self._runs.get(key)
+        if known is not None:
+            self._tell(key, known)
+            return
+        step = "make its cgroup"
+        try:
+            tree.make_leaf(self._order["group"], leaf)
+            if self._plan is not None and self._init < 0:
+                step = "make its sandbox"
+                self._make_first()
+            step = "fork"
+            child = self._fork(key, leaf, argv, env, logs)
+        except OSError as error:
+            tree.remove(self._leaf(leaf))
+            self._say("never", *key, step, error.errno or 0, str(error), now())
+            return
+        self._on(child.channel, select.EPOLLIN, lambda _: self._verdict_of_start(key))
+
+    def _fork(self, key: _Key, leaf: str, argv: list[str], env: dict[str, str], logs: str) -> spawn.Child:
+        order = self._order
+        if "BASH_ENV" not in env and os.path.isfile(f"{order['directory']}/.thermos_profile"):
+            env = {**env, "BASH_ENV": f"{order['directory']}/.thermos_profile"}
+        child = spawn.fork(
+            spawn.Order(
+                argv,
+                {**order["env"], **env},
+                order["directory"],
+                logs,
+                self._leaf(leaf),
+                order["credentials"],
+                self._init,
+                self._plan.enter if self._plan is not None else 0,
+            ),
+            lambda step, number, text: self._ledger.append(
+                "never", *key, number, ledger.quote(step), ledger.quote(text)
+            ),
+        )
+        run = _Run(child.pid, identity.ticks(child.pid) or 0, leaf, 0.0)
+        run.child = child
+        self._ledger.append("spawned", *key, run.pid, run.ticks, ledger.quote(leaf))
+        self._runs[key] = run
+        self._by_pid[run.pid] = key
+        child.go()
+        return child
+
+    def _leaf(self, name: str) -> list[str]:
+        return tree.directories(self._order["group"], name)
+
+    def _verdict_of_start(self, key: _Key) -> None:
+        """Whether a forked child executes its program. Called when its channel says something, and at its end."""
+        run = self._runs[key]
+        child = run.child
+        if child is None:
+            return
+        try:
+            if not child.executed():
+                return
+        except spawn.Failure as failure:
+            run.never = (failure.step, failure.errno, failure.text, now())
+        self._watch.pop(child.channel, None)  # its closing has taken it out of the epoll set
+        run.child = None
+        if run.never is None:
+            run.executed = True
+            run.at = now()
+        if self._heard:
+            self._tell_start(key, run)
+
+    def _adopt(self, key: _Key, run: _Run) -> None:
+        """Watch a process that an earlier keeper forked. It is not our child; see `_adopted_ended`."""
+        run.executed = True
+        if run.pidfd < 0:
+            try:
+                run.pidfd = os.pidfd_open(run.pid)
+                if identity.ticks(run.pid) != run.ticks:
+                    os.close(run.pidfd)
+                    run.pidfd = -1
+            except OSError:
+                pass
+        if run.pidfd < 0:
+            self._adopted_ended(key)
+            return
+        self._by_pid[run.pid] = key
+        self._on(run.pidfd, select.EPOLLIN, lambda _: self._adopted_ended(key))
+
+    def _adopted_ended(self, key: _Key) -> None:
+        run = self._runs[key]
+        status, source = -1, "unknown"
+        if run.pidfd >= 0:
+            reaped = syscalls.pidfd_exit_status(run.pidfd)
+            zombie = identity.zombie_status(run.pid, run.ticks) if reaped is None else None
+            if reaped is not None:
+                status, source = reaped, "pidfd"
+            elif zombie is not None:
+                status, source = zombie, "zombie"
+            self._off(run.pidfd)
+            os.close(run.pidfd)
+            run.pidfd = -1
+        for words in self._ledger.lines():
+            if words[0] == "never" and words[1:3] == [str(key[0]), str(key[1])]:
+                self._remember_run(words)
+        self._ended(key, status, source)
+        self._clear(key)
+
+    def _ended(self, key: _Key, status: int, source: str) -> None:
+        """Write the exit down, before anyone reaps it."""
+        run = self._runs[key]
+        if run.never is not None:
+            return
+        oom, cpu, memory = _figures(self._order["group"], run.leaf)
+        run.ended = (status, source, oom, cpu, memory, now(), "")
+        try:
+            self._ledger.append("exited", *key, *run.ended[:6])
+        except OSError:
+            pass  # a full disk: it is remembered here, and the journal will have it
+
+    def _clear(self, key: _Key) -> None:
+        """Nothing of a run outlives it: kill what is left, and report."""
+        run = self._runs[key]
+        self._by_pid.pop(run.pid, None)
+        leaf = self._leaf(run.leaf)
+        if not leaf:
+            _kill_group(run.pid, 9)
+        elif not tree.remove(leaf):
+            tree.kill(leaf)
+            if not tree.remove(leaf):
+                run.lingers = True
+                self._await_empty(key, leaf)
+        if run.acked or (run.never is not None and run.never[0] == spawn.ORPHANED):
+            del self._runs[key]  # an orphan may be asked for again
+        elif self._heard:
+            self._tell_end(key, run)
+
+    def _await_empty(self, key: _Key, leaf: list[str]) -> None:
+        for directory in leaf:
+            try:
+                fd = os.open(f"{directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue  # version 1: it tells nobody
+            self._watch_empty(key, fd)
+            return
+        for _ in range(1000):
+            if tree.remove(leaf):
+                break
+            time.sleep(0.001)
+        self._runs[key].lingers = False
+
+    def _watch_empty(self, key: _Key, fd: int) -> None:
+        self._on(fd, select.EPOLLPRI, lambda _: self._check_empty(key, fd))
+        self._check_empty(key, fd)
+
+    def _check_empty(self, key: _Key, fd: int) -> None:
+        run = self._runs[key]
+        os.pread(fd, 256, 0)  # before looking: this arms the event for what happens after
+        if not tree.remove(self._leaf(run.leaf)):
+            return
+        self._off(fd)
+        os.close(fd)
+        run.lingers = False
+        if run.told and self._heard:
+            self._say("emptied", *key, now())
+
+    def do_signal(self, seq: int, process: int, run: int, number: int) -> None:
+        known = self._runs.get((process, run))
+        if known is None or known.ended is not None or known.never is not None or seq in known.signals:
+            return
+        known.signals.add(seq)
+        if number == _signal.SIGKILL:
+            tree.kill(self._leaf(known.leaf))
+        if known.pidfd >= 0:  # not our child: its pid may be another's by now, its pidfd never
+            try:
+                _signal.pidfd_send_signal(known.pidfd, 0)
+            except ProcessLookupError:
+                return
+        _kill_group(known.pid, number)
+
+    def do_ack(self, process: int, run: int) -> None:
+        known = self._runs.get((process, run))
+        if known is None or (known.ended is None and known.never is None) or known.lingers:
+            return
+        if known.pid in self._by_pid:
+            known.acked = True
+        else:
+            del self._runs[process, run]
+
+    def do_end(self, status: int, text: str) -> None:
+        """The task is over: nothing of it stays but its directory."""
+        for run in self._runs.values():
+            if run.ended is None and run.never is None:
+                tree.kill(self._leaf(run.leaf))
+                _kill_group(run.pid, 9)
+        if self._init >= 0:
+            _signal.pidfd_send_signal(self._init, 9)
+        self._kill_children()
+        for _ in range(2000):
+            if tree.remove_tree(self._order["group"]):
+                break
+            time.sleep(0.001)
+        if self._follower:
+            try:
+                os.waitpid(self._follower, 0)
+            except ChildProcessError:
+                pass
+        if text:
+            try:
+                os.write(2, text.encode() + b"\n")
+            except OSError:
+                pass
+        self._exit = status
+
+    def _kill_children(self) -> None:
+        """Orphans that came to us, where no pid namespace kept them together."""
+        spared = {self._supervisor, self._follower}
+        while True:
+            self._reap()
+            text = tree.read(f"/proc/self/task/{os.getpid()}/children")
+            children = [pid for pid in map(int, text.split()) if pid not in spared]
+            if not children:
+                return
+            for pid in children:
+                try:
+                    os.kill(pid, 9)
+                except ProcessLookupError:
+                    pass
+            os.waitid(os.P_PID, children[0], os.WEXITED | os.WNOWAIT)
+
+
+def _wait_status(code: int, status: int) -> int:
+    """What waitpid would have said, from what waitid says."""
+    if code == os.CLD_EXITED:
+        return status << 8
+    return status | (0x80 if code == os.CLD_DUMPED else 0)
+
+
+def _kill_group(pid: int, number: int) -> None:
+    """To a session leader's process group; it may be gone, and there may never have been one."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def _figures(group: dict[str, str], name: str) -> tuple[int, int, int]:
+    """Of a run's leaf, before it is removed: OOM kills, processor time in ns, most memory in bytes; -1: not known."""
+    oom, cpu, memory = 0, -1, -1
+    unified = group.get("unified", "")
+    try:
+        if "memory" in group:
+            directory = f"{group['memory']}/{name}"
+            oom = _field(tree.read(f"{directory}/memory.oom_control"), "oom_kill")
+            memory = int(tree.read(f"{directory}/memory.max_usage_in_bytes"))
+        elif unified:
+            oom = _field(tree.read(f"{unified}/{name}/memory.events"), "oom_kill")
+            memory = int(tree.read(f"{unified}/{name}/memory.peak"))
+    except (OSError, ValueError):
+        pass
+    try:
+        if "cpuacct" in group:
+            cpu = int(tree.read(f"{group['cpuacct']}/{name}/cpuacct.usage"))
+        elif unified:
+            cpu = _field(tree.read(f"{unified}/{name}/cpu.stat"), "usage_usec") * 1000
+    except (OSError, ValueError):
+        pass
+    return oom, cpu, memory
+
+
+def _field(text: str, name: str) -> int:
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0
+
+
+# -- starting the two
+
+
+def command(module: str, *arguments: object) -> list[str]:
+    """A command line that runs `main` of one of our modules in the smallest interpreter there is."""
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    roots = [here, *(path for path in sys.path if path.endswith("-packages"))]
+    code = f"import sys; sys.path[:0] = {roots!r}; from thermos.runtime.{module} import main; main()"
+    return [sys.executable, "-I", "-S", "-E", "-X", "utf8", "-c", code, *map(str, arguments)]
+
+
+def start_supervisor(socket: int) -> int:
+    """Start a supervisor that waits for its charge on `socket` (a descriptor). Returns its pid."""
+    os.set_inheritable(socket, True)
+    argv = command("supervisor", socket)
+    return os.posix_spawn(argv[0], argv, dict(os.environ), setsid=True, setsigmask=())
+
+
+def main() -> None:
+    """`keeper ROOT TASK_ID LOCK SOCKET SUPERVISOR READY FOLLOWER`: descriptors (-1: none) and pids (0: none)."""
+    root, task_id = sys.argv[1:3]
+    lock, socket, supervisor, ready, follower = map(int, sys.argv[3:8])
+    for fd in (lock, socket, ready):
+        if fd >= 0:
+            os.set_inheritable(fd, False)
+    sys.exit(Keeper(root, task_id, lock, ready, follower).live(socket, supervisor))

@@ -1,0 +1,140 @@
+"""The supervisor: the brain of a task. Journal first, then the world; see `thermos.core`.
+
+It starts with a socket to its keeper and learns its task from there. Whether it is the first supervisor of the task
+or the tenth makes no difference to anything below: it replays what there is, hears what the keeper knows, and goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+# msgspec looks for typing_extensions only to know its spelling of things we do not use; 9 ms of the start.
+sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
+
+import msgspec  # noqa: E402
+
+if sys.modules.get("typing_extensions", 0) is None:
+    del sys.modules["typing_extensions"]
+
+from thermos import paths  # noqa: E402
+from thermos.checkpoint import journal  # noqa: E402
+from thermos.core.decide import decide, effect_of, outstanding, reconcile  # noqa: E402
+from thermos.core.effects import Effect  # noqa: E402
+from thermos.core.evolve import evolve  # noqa: E402
+from thermos.core.records import Exited, Record, Refused, StageEntered, Supervised  # noqa: E402
+from thermos.core.state import State, initial  # noqa: E402
+from thermos.core.task import Accepted  # noqa: E402
+
+from .world import World  # noqa: E402
+
+#: Exit statuses, as of sysexits.h: the agent sees them where the supervisor gives up by itself.
+DATA_ERROR, INTERNAL, CANNOT_CREATE = 65, 70, 73
+
+
+class Supervisor:
+    """One task's loop: settle, then wait for what comes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        directory = paths.task_dir(world.root, world.task_id)
+        with open(f"{directory}/{paths.ACCEPTED}", "rb") as file:
+            self.accepted = msgspec.json.decode(file.read(), type=Accepted)
+        self._journal = journal.Writer(f"{directory}/{paths.JOURNAL}")
+        self.state: State = initial(self.accepted.task)
+        for record in self._journal.replayed:
+            evolve(self.state, record)
+        self._journal.replayed.clear()
+        self._unsynced = False
+
+    def live(self) -> None:
+        """Until the task has ended."""
+        world, state = self._world, self.state
+        if state.boot_id not in ("", world.boot_id):  # a reboot: of what ran then, nothing is left to be known
+            self._commit(*reconcile(state, (), world.boot_id, world.now()))
+        epoch = world.take_charge(self.accepted, state)
+        self._commit(Supervised(at=world.now(), boot_id=world.boot_id, pid=os.getpid(), epoch=epoch))
+        world.greet()
+        while not state.ended or not world.all_told:
+            wake_at = None
+            if world.all_told:
+                wake_at = self._settle()
+                if state.ended:
+                    break
+                self._sync()
+            self._hear(wake_at)
+
+    def _hear(self, wake_at: float | None) -> None:
+        """Wait, and write down what happened: one fact at a time, as one may make the next one possible."""
+        told = self._world.all_told
+        for record in self._world.wait(wake_at):
+            self._commit(record)
+            self._world.acknowledge(record)
+        if self._world.all_told and not told:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """The keeper, ours or a new one, has told all it knows: so what is missing is lost, or still to be done."""
+        world = self._world
+        self._commit(*reconcile(self.state, world.known, world.boot_id, world.now()))
+        for effect in outstanding(self.state):
+            world.perform(effect)
+
+    def _settle(self) -> float | None:
+        """Decide, write down and carry out, until nothing is left to decide. Returns when to look again."""
+        while True:
+            ready = decide(self.state, self._world.now())
+            if not ready.records:
+                return ready.wake_at
+            for effect in self._commit(*ready.records):
+                self._world.perform(effect)
+
+    def _commit(self, *records: Record) -> list[Effect]:
+        """Into the journal, all or none; then into the state. Returns what follows from them."""
+        if not records:
+            return []
+        self._journal.append(records)
+        effects: list[Effect] = []
+        for record in records:
+            evolve(self.state, record)
+            effect = effect_of(record, self.state.seq)
+            if effect is not None:
+                effects.append(effect)
+        if any(isinstance(record, Exited | Refused | StageEntered) for record in records):
+            self._unsynced = True
+        if self.state.ended:
+            self._sync()
+        return effects
+
+    def _sync(self) -> None:
+        """Make ends and stages survive a power cut. Before each wait: it costs nothing while the keeper works."""
+        if self._unsynced:
+            self._journal.sync()
+            self._unsynced = False
+
+
+def _give_up(status: int, message: str) -> NoReturn:
+    os.write(2, f"thermos: {message}\n".encode())
+    sys.exit(status)
+
+
+def main() -> None:
+    """`supervisor SOCKET`: a descriptor, whose other end is the keeper's."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    world = World(int(sys.argv[1]))
+    if not world.charged():
+        sys.exit(0)  # the keeper went away before there was a task: the file was invalid, say
+    try:
+        Supervisor(world).live()
+    except (journal.Damaged, journal.WrongVersion) as error:
+        _give_up(DATA_ERROR, f"{error}; the task's processes are left as they are")
+    except OSError as error:
+        if error.errno in (28, 122, 30):  # no space, over quota, read-only
+            os.write(
+                2, f"thermos: cannot write the journal of {world.task_id}: {error.strerror}; will try again\n".encode()
+            )
+            os.kill(os.getpid(), signal.SIGKILL)  # the keeper starts another one, a little later each time
+        raise

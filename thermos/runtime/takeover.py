@@ -1,0 +1,79 @@
+"""Be in charge of a task that exists: take it over if nobody is, else stand by until it has ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+from thermos import paths
+from thermos.checkpoint import follow, lock, tasks
+from thermos.core.state import State
+from thermos.core.task import Accepted
+
+from . import accept, control
+
+
+class CannotTakeOver(Exception):
+    """The task cannot be taken over; the text says why."""
+
+
+def take_lock(root: str, task_id: str) -> int:
+    """The task's lock, taken: a descriptor; or -1 where somebody is in charge. Raises CannotTakeOver."""
+    path = f"{paths.task_dir(root, task_id)}/{paths.LOCK}"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise CannotTakeOver(f"cannot take over {task_id}: {error.strerror}: {path}") from None
+    if lock.take(fd):
+        return fd
+    os.close(fd)
+    return -1
+
+
+def limits_again(accepted: Accepted) -> None:
+    """Make the task's group again where a reboot has taken it away: the limits are part of what was accepted."""
+    if accepted.cgroups and not all(os.path.isdir(directory) for directory in accepted.cgroups.values()):
+        resources = accepted.task.resources
+        accept.isolate(
+            accepted.task_id,
+            "best-effort",
+            {"cpu": resources.cpu, "ram": resources.ram, "pids": resources.pids, "disk": resources.disk},
+        )
+
+
+def take_over(root: str, task_id: str) -> bool:
+    """Start a detached keeper for a task. True once the task is supervised, by it or by somebody else."""
+    fd = take_lock(root, task_id)
+    if fd < 0:
+        return True
+    limits_again(tasks.read_accepted(root, task_id))
+    done = accept.detach(lambda ready: accept.become_keeper(root, task_id, fd, ready=ready))
+    os.close(fd)
+    return done
+
+
+def over(root: str, accepted: Accepted) -> State | None:
+    """The task's state if it has ended and nothing of it is left to be cleaned up."""
+    state = tasks.read_state(root, accepted)
+    left = any(os.path.isdir(directory) for directory in accepted.cgroups.values())
+    return state if state.ended and not left else None
+
+
+def stand_by(root: str, accepted: Accepted) -> State:
+    """Until a task that somebody else is in charge of has ended. SIGTERM and SIGINT kill it, as they do in `run`."""
+    directory = paths.task_dir(root, accepted.task_id)
+
+    def kill(number: int, frame: FrameType | None) -> None:
+        del frame
+        try:
+            control.request(directory, {"request": "kill", "by": signal.Signals(number).name})
+        except (control.NotSupervised, OSError):
+            pass
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, kill)
+    for state in follow.states(root, accepted):
+        if state.ended:
+            return state
+    raise AssertionError("the last state has ended")

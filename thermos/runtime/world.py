@@ -1,0 +1,359 @@
+"""The world as the supervisor sees it: the keeper, the control socket, the clock.
+
+`perform` carries an effect out; `wait` brings what came of it, and what else happened, as records.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from sandbox.plan import plan
+from sandbox.spec import Spec
+from thermos import paths
+from thermos.core.effects import Effect, End, Launch, Signal
+from thermos.core.records import (
+    Emptied,
+    Exited,
+    KillRequested,
+    Record,
+    Refused,
+    Sandboxed,
+    Signalled,
+    Started,
+)
+from thermos.core.state import State
+from thermos.core.task import Accepted
+
+from . import clock, control, identity
+from .keeper import command
+from .wire import MOST_FDS, Closed, Wire
+
+#: Namespaces every task gets where the host can give them.
+NAMESPACES = ("pid", "mount", "ipc", "uts")
+
+#: Exit status of `run`, `wait` and `resume`, by task state.
+EXIT_STATUS = {"SUCCESS": 0, "FAILED": 1, "LOST": 137, "KILLED": 143}
+
+_UCRED = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+class World:
+    def __init__(self, keeper: int) -> None:
+        self._wire = Wire(keeper)
+        self.root = ""
+        self.task_id = ""
+        self.boot_id = identity.boot_id()
+        self.epoch = 0.0
+        self.known: set[tuple[int, int]] = set()  # runs the keeper knows of
+        self._lock = -1
+        self._pidfds: dict[tuple[int, int], int] = {}  # ours, should the keeper die
+        self._poll = select.poll()
+        self._control: socket.socket | None = None
+        self._clients: dict[int, socket.socket] = {}
+        self._accepted: Accepted
+        self._state: State
+        self.all_told = False
+
+    # -- beginning
+
+    def charged(self) -> bool:
+        """Wait until the keeper says which task it is. False: it went away instead."""
+        poll = select.poll()
+        poll.register(self._wire.fileno(), select.POLLIN)
+        while True:
+            poll.poll()
+            try:
+                messages = self._wire.receive()
+            except Closed:
+                return False
+            for message, fds in messages:
+                if message[0] == "charge":
+                    self.root, self.task_id = message[1:]
+                    (self._lock,) = fds
+                    return True
+
+    def take_charge(self, accepted: Accepted, state: State) -> float:
+        """Listen to requests. Returns the offset of this boot's clock: the journal's, if it knows this boot."""
+        self.epoch = state.epoch if state.boot_id == self.boot_id else clock.fresh_epoch(state.at)
+        self._accepted, self._state = accepted, state
+        self._poll.register(self._wire.fileno(), select.POLLIN)
+        self._listen()
+        return self.epoch
+
+    def greet(self) -> None:
+        """Tell the keeper what it needs to know; it answers with all that it knows, and then `all_told` is set."""
+        accepted = self._accepted
+        wanted_namespaces = accepted.isolation_mode != "none" and not self._state.ended
+        spec = Spec(NAMESPACES if wanted_namespaces else (), keep=(accepted.sandbox,))
+        steps = plan(spec)
+        mine = (os.geteuid(), os.getegid(), tuple(os.getgroups()))
+        wanted = (accepted.uid, accepted.gid, accepted.groups)
+        self._wire.send(
+            (
+                "prepare",
+                {
+                    "group": accepted.cgroups,
+                    "plan": (steps.clone, steps.first, steps.enter),
+                    "credentials": wanted if wanted != mine else None,
+                    "directory": accepted.sandbox,
+                    "env": accepted.env,
+                },
+            )
+        )
+        held = list(self._pidfds.items())
+        for first in range(0, len(held), MOST_FDS):
+            some = held[first : first + MOST_FDS]
+            self._wire.send(("witness", [key for key, _ in some]), [fd for _, fd in some])
+        self.all_told = False
+        self._wire.send(("hello",))
+
+    # -- the clock
+
+    def now(self) -> float:
+        return clock.since_boot() + self.epoch
+
+    # -- effects
+
+    def perform(self, effect: Effect) -> None:
+        """Have it done. Twice is no more than once: the keeper sees to that."""
+        match effect:
+            case Launch():
+                self._launch(effect.process, effect.run)
+            case Signal():
+                self._wire.send(("signal", effect.cause, effect.process, effect.run, effect.signal))
+            case End():
+                self._end()
+
+    def _launch(self, process: int, run: int) -> None:
+        definition = self._accepted.task.processes[process]
+        argv = list(definition.argv) if definition.argv else ["/bin/bash", "-c", definition.cmdline or ""]
+        env = {"THERMOS_PROCESS": definition.name, "THERMOS_RUN": str(run)}
+        logs = f"{paths.LOGS}/{definition.name}/{run}"
+        self._wire.send(("spawn", process, run, argv, env, logs, paths.leaf_name(definition.name, run)))
+
+    def _end(self) -> None:
+        state = self._state
+        directory = paths.task_dir(self.root, self.task_id)
+        for number in self._accepted.ports.values():
+            held = f"{paths.ports_dir(self.root)}/{number}"
+            try:
+                if os.readlink(held) == self.task_id:
+                    os.unlink(held)
+            except OSError:
+                pass
+        try:
+            os.unlink(f"{directory}/{paths.CONTROL}")
+        except FileNotFoundError:
+            pass
+        assert state.stage is not None
+        text = f"{self.task_id}: {state.stage}: {state.reason}"
+        self._wire.send(("end", EXIT_STATUS[state.stage], text))
+        while self._wire.wants_write:
+            select.select([], [self._wire.fileno()], [])
+            self._wire.flush()
+
+    # -- what happens
+
+    def wait(self, wake_at: float | None) -> Iterator[Record]:
+        """Until something happens, or `wake_at`. What happened, as records, each of which fits the state as it is
+        once the one before it has been folded in."""
+        timeout = None if wake_at is None else max((wake_at - self.now()) * 1000, 0) + 0.5
+        if self._wire.wants_write:
+            self._poll.modify(self._wire.fileno(), select.POLLIN | select.POLLOUT)
+        for fd, events in self._poll.poll(timeout):
+            if fd == self._wire.fileno():
+                if events & select.POLLOUT:
+                    self._wire.flush()
+                    if not self._wire.wants_write:
+                        self._poll.modify(fd, select.POLLIN)
+                yield from self._from_keeper()
+            elif self._control is not None and fd == self._control.fileno():
+                self._accept_client(self._control)
+            else:
+                yield from self._from_client(fd)
+
+    def _from_keeper(self) -> Iterator[Record]:
+        try:
+            messages = self._wire.receive()
+        except Closed:
+            self._new_keeper()
+            return
+        for (name, *rest), fds in messages:
+            record = self._record(name, rest, fds)
+            if record is not None:
+                yield record
+
+    def _record(self, name: str, rest: list[Any], fds: tuple[int, ...]) -> Record | None:
+        """One message as a record; None where it is no news."""
+        match name:
+            case "started":
+                process, run, pid, ticks, at = rest
+                self.known.add((process, run))
+                if fds:
+                    self._hold((process, run), fds[0])
+                if self._run_state(process, run) != "FORKED":
+                    return None
+                return Started(at=at + self.epoch, process=process, run=run, pid=pid, ticks=ticks)
+            case "never":
+                process, run, step, number, text, at = rest
+                self.known.add((process, run))
+                if self._run_state(process, run) != "FORKED":
+                    self._wire.send(("ack", process, run))
+                    return None
+                return Refused(at=at + self.epoch, process=process, run=run, step=step, errno=number, message=text)
+            case "exited":
+                return self._exit_record(rest)
+            case "emptied":
+                process, run, at = rest
+                return Emptied(at=at + self.epoch, process=process, run=run) if self._lingers(process, run) else None
+            case "prepared":
+                init, got, missing = rest
+                if got is None:
+                    return None
+                return Sandboxed(at=self.now(), init=init, got=got, missing=missing)
+            case "signal":
+                return KillRequested(at=self.now(), by=signal.Signals(rest[0]).name)
+            case "known":
+                self.all_told = True
+                return None
+            case _:
+                raise AssertionError(name)
+
+    def _exit_record(self, rest: list[Any]) -> Record | None:
+        process, run, status, source, oom, cpu, memory, lingers, at, why = rest
+        self.known.add((process, run))
+        state = self._run_state(process, run)
+        if state not in ("FORKED", "RUNNING"):
+            if self._lingers(process, run) and not lingers:
+                return Emptied(at=self.now(), process=process, run=run)
+            self._wire.send(("ack", process, run))
+            return None
+        unknown = status < 0
+        return Exited(
+            at=at + self.epoch,
+            process=process,
+            run=run,
+            source=source,
+            code=None if unknown or os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status),
+            signal=os.WTERMSIG(status) if not unknown and os.WIFSIGNALED(status) else None,
+            core=not unknown and os.WIFSIGNALED(status) and os.WCOREDUMP(status),
+            oom=oom > 0,
+            cpu=None if cpu < 0 else cpu / 1e9,
+            memory=None if memory < 0 else memory,
+            lingers=lingers,
+            why=why,
+        )
+
+    def _run_state(self, process: int, number: int) -> str | None:
+        run = self._state.processes[process].run
+        return run.state if run is not None and run.number == number else None
+
+    def _lingers(self, process: int, number: int) -> bool:
+        run = self._state.processes[process].run
+        return run is not None and run.number == number and run.lingers
+
+    def acknowledge(self, record: Record) -> None:
+        """It is in the journal: the keeper need not remember it."""
+        if isinstance(record, Refused | Emptied) or (isinstance(record, Exited) and not record.lingers):
+            self._wire.send(("ack", record.process, record.run))
+        if isinstance(record, Refused | Exited):
+            fd = self._pidfds.pop((record.process, record.run), None)
+            if fd is not None:
+                os.close(fd)
+            if not (isinstance(record, Exited) and record.lingers):
+                self.known.discard((record.process, record.run))
+
+    def _hold(self, key: tuple[int, int], pidfd: int) -> None:
+        old = self._pidfds.pop(key, None)
+        if old is not None:
+            os.close(old)
+        self._pidfds[key] = pidfd
+
+    def _new_keeper(self) -> None:
+        """The keeper died. Its children live; start another one, which gets the pidfds we hold."""
+        self._poll.unregister(self._wire.fileno())
+        self._wire.close()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        theirs.set_inheritable(True)
+        os.set_inheritable(self._lock, True)
+        argv = command("keeper", self.root, self.task_id, self._lock, theirs.fileno(), os.getpid(), -1, 0)
+        os.posix_spawn(argv[0], argv, dict(os.environ), setsid=True, setsigdef=range(1, 32))
+        os.set_inheritable(self._lock, False)
+        theirs.close()
+        self._wire = Wire(ours.detach())
+        self._poll.register(self._wire.fileno(), select.POLLIN)
+        self.greet()
+
+    # -- requests
+
+    def _listen(self) -> None:
+        fd, path = control.address(paths.task_dir(self.root, self.task_id))
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        self._control.bind(path)
+        os.close(fd)
+        self._control.listen(16)
+        self._poll.register(self._control.fileno(), select.POLLIN)
+
+    def _accept_client(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        client.setblocking(False)
+        self._clients[client.fileno()] = client
+        self._poll.register(client.fileno(), select.POLLIN)
+
+    def _from_client(self, fd: int) -> list[Record]:
+        client = self._clients.pop(fd)
+        self._poll.unregister(fd)
+        with client:
+            try:
+                text = client.recv(1 << 16)
+                answer, records = self._request(text, _UCRED.unpack(_credentials(client)))
+                client.send(json.dumps(answer).encode())
+            except OSError:
+                return []  # it went away without asking, or without waiting for the answer
+        return records
+
+    def _request(self, text: bytes, peer: tuple[int, ...]) -> tuple[dict[str, object], list[Record]]:
+        pid, uid, _ = peer
+        if uid not in (0, os.geteuid()):
+            return {"ok": False, "why": f"user {uid} may not: the task belongs to user {os.geteuid()}"}, []
+        try:
+            asked = json.loads(text)
+            name = asked["request"]
+            if name == "kill":
+                wait = None if asked.get("wait") is None else float(asked["wait"])
+                by = f"process {pid} of user {uid}"
+                return {"ok": True}, [KillRequested(at=self.now(), by=by, wait=wait, force=bool(asked.get("force")))]
+            if name == "signal":
+                return self._signal_request(str(asked["process"]), int(asked["signal"]))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            pass
+        return {"ok": False, "why": "cannot understand the request"}, []
+
+    def _signal_request(self, name: str, number: int) -> tuple[dict[str, object], list[Record]]:
+        for process, definition in enumerate(self._accepted.task.processes):
+            if definition.name == name:
+                run = self._state.processes[process].run
+                if run is None or run.state != "RUNNING":
+                    return {"ok": False, "why": f"process {name} is not running"}, []
+                record = Signalled(at=self.now(), process=process, run=run.number, signal=number, stop=False)
+                return {"ok": True}, [record]
+        return {"ok": False, "why": f"the task has no process {name}"}, []
+
+
+def _credentials(client: socket.socket) -> bytes:
+    return client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
