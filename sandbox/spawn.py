@@ -174,7 +174,7 @@ def _fork(body: Callable[[_Progress], None], never: Callable[[str, int, str], ob
         try:
             body(progress)
         except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
+            where = f" ({error.filename})" if error.filename and error.filename not in progress.step else ""
             failed = (progress.step, error.errno or 0, os.strerror(error.errno or 0) + where)
         except Exception as error:  # a bug of ours must not look like an exec
             failed = (progress.step, 0, repr(error))

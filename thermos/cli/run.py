@@ -194,11 +194,12 @@ def _go_on(asked: _Asked, loaded: Loaded, task_id: str) -> int:
     import msgspec
 
     from thermos.checkpoint.tasks import read_accepted
+    from thermos.core.task import Task
 
     accepted = read_accepted(asked.root, task_id)
     wanted = loaded.task(asked.values(task_id, accepted.user, accepted.ports))
     same_ports = all(accepted.ports.get(name) == number for name, number in asked.ports.items())
-    if wanted != msgspec.to_builtins(accepted.task) or not same_ports:
+    if msgspec.convert(wanted, Task) != accepted.task or not same_ports:
         raise Cannot(f"cannot use the task id {task_id}: another task has it, and ids are never used twice", 73)
     return resume(asked.given, asked.root, task_id)
 

@@ -220,6 +220,10 @@ class World:
                 return Sandboxed(at=self.now(), init=init, got=got, missing=missing)
             case "signal":
                 return KillRequested(at=self.now(), by=signal.Signals(rest[0]).name)
+            case "charge":  # a keeper that we started ourselves
+                for fd in fds:
+                    os.close(fd)
+                return None
             case "known":
                 self.all_told = True
                 return None
