@@ -92,4 +92,9 @@ def request_kill(root: str, task_id: str, message: dict[str, object]) -> None:
             else:
                 from thermos.runtime import takeover  # seldom needed, and it brings much
 
-                takeover.take_over(root, task_id)
+                try:
+                    started = takeover.take_over(root, task_id)
+                except takeover.CannotTakeOver as error:
+                    raise Cannot(str(error)) from None
+                if not started:
+                    raise Cannot(f"cannot take over {task_id}: its supervisor did not start")

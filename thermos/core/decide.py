@@ -179,14 +179,17 @@ def _end_by(state: State, now: float, deadline: float, cause: int) -> Ready:
 
 
 def _deaf(state: State, now: float) -> tuple[tuple[Abandoned, ...], float | None]:
-    """What outlived SIGKILL for too long, and when the next one will have. Both sets are in the order of time."""
+    """What outlived SIGKILL for too long, and when the next one will have. Both sets are in the order of time.
+
+    A supervisor killed before it could send the signal left that to the next one, with which patience begins again.
+    """
     deaf: list[Abandoned] = []
     patience_ends: float | None = None
     for numbers in (state.killing, state.lingering):
         for number in numbers:
             run = state.processes[number].run
             assert run is not None
-            since = run.ended_at if run.ended_at is not None else run.signalled_at
+            since = max(run.ended_at if run.ended_at is not None else run.signalled_at, state.supervised_at)
             if now < since + PATIENCE:
                 patience_ends = _earliest(patience_ends, since + PATIENCE)
                 break

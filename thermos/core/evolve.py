@@ -58,6 +58,7 @@ def _supervised(state: State, record: r.Supervised, seq: int) -> None:
     state.boot_id = record.boot_id
     state.epoch = record.epoch
     state.supervisors += 1
+    state.supervised_at = record.at
 
 
 def _sandboxed(state: State, record: r.Sandboxed, seq: int) -> None:

@@ -125,6 +125,7 @@ class State(msgspec.Struct):
     boot_id: str = ""
     epoch: float = 0.0
     supervisors: int = 0  # how many have been in charge, one after another
+    supervised_at: float = 0.0  # since when the newest is
     stage: Stage | None = None
     stage_at: float = 0.0
     stage_by: int = 0

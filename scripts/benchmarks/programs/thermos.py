@@ -1,0 +1,121 @@
+"""thermos: ours. Each task is foreground, has a root directory of its own, and is gone when its figure is taken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.commands import DEADLINE, Ran, run, until
+from benchmarks.kind import CannotMeasure, Place
+from benchmarks.processes import children, parent, settle
+
+THERMOS = str(Path(sys.executable).with_name("thermos"))
+OBSERVER = str(Path(sys.executable).with_name("thermos-observer"))
+NAME, PACKAGE = "thermos", "none: scripts/setup installs it"
+
+#: The limits of a full sandbox. Its namespaces every task has.
+LIMITS = {"cpu": 1, "ram": 256 << 20, "pids": 64}
+
+_TASK_ID = "bench"
+
+
+def write_json(path: Path, task: Mapping[str, object]) -> Path:
+    path.write_text(json.dumps(task, indent=1))
+    return path
+
+
+def one_process(argv: Sequence[str]) -> dict[str, object]:
+    return {"name": "bench", "resources": LIMITS, "processes": [{"name": "only", "argv": list(argv)}]}
+
+
+def sleepers(count: int) -> dict[str, object]:
+    return {
+        "name": "bench",
+        "processes": [{"name": f"sleep-{number}", "argv": ["sleep", "infinity"]} for number in range(count)],
+    }
+
+
+def run_task(file: Path, root: Path) -> tuple[Ran, dict[str, str]]:
+    """Run a task to its end. Returns also what each process wrote to its standard output in its first run."""
+    done = run([THERMOS, "run", str(file), "--root", str(root), "--task-id", _TASK_ID])
+    logs = root / "tasks" / _TASK_ID / "sandbox" / ".logs"
+    said = {path.parent.parent.name: path.read_text() for path in logs.glob("*/0/stdout")}
+    _forget(root)
+    return done, said
+
+
+def _forget(root: Path) -> None:
+    """Remove an ended task. Raises CannotMeasure where one of its groups is still there."""
+    directory = root / "tasks" / _TASK_ID
+    groups: dict[str, str] = json.loads((directory / "task.json").read_text())["cgroups"]
+    left = [group for group in groups.values() if Path(group).exists()]
+    if left:
+        raise CannotMeasure(f"cannot measure thermos: the task has ended and left {left[0]} behind")
+    shutil.rmtree(root)
+
+
+@contextmanager
+def running(task: Mapping[str, object], place: Place) -> Iterator[set[int]]:
+    """A task whose processes all run, until the end of the block. Gives keeper, supervisor and pause."""
+    root = place.directory / "root"
+    file = write_json(place.directory / "task.json", task)
+    argv = [THERMOS, "run", str(file), "--root", str(root), "--task-id", _TASK_ID]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as foreground:
+        try:
+            until("every process of the task runs", lambda: _all_run(root))
+            pids = _pids(root)
+            keepers = {parent(pid) for pid in pids}
+            if len(keepers) != 1:
+                raise CannotMeasure(f"cannot measure thermos: its processes have the parents {sorted(keepers)}")
+            ours = keepers | children(*keepers) - pids
+            if len(ours) != 3:
+                raise CannotMeasure(
+                    f"cannot measure thermos: keeper, supervisor and pause should be 3, not {len(ours)}"
+                )
+            settle(lambda: ours)
+            yield ours
+        finally:
+            foreground.terminate()
+            foreground.wait(DEADLINE)
+    _forget(root)
+
+
+@contextmanager
+def observing(place: Place) -> Iterator[int]:
+    """An observer of the same root. Gives its pid."""
+    listen = f"unix:{place.directory}/observer.sock"
+    argv = [OBSERVER, "--root", str(place.directory / "root"), "--listen", listen]
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as observer:
+        try:
+            assert observer.stdout is not None
+            if not observer.stdout.readline():
+                raise CannotMeasure(f"cannot measure {OBSERVER}: it did not start")
+            settle(lambda: {observer.pid})
+            yield observer.pid
+        finally:
+            observer.terminate()
+            observer.wait(DEADLINE)
+
+
+def _status(root: Path) -> list[dict[str, Any]]:
+    argv = [THERMOS, "status", "--json", "--root", str(root)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    tasks: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return tasks[0]["processes"] if tasks else []
+
+
+def _all_run(root: Path) -> bool:
+    processes = _status(root)
+    return bool(processes) and all(process["state"] == "RUNNING" for process in processes)
+
+
+def _pids(root: Path) -> set[int]:
+    return {process["runs"][-1]["pid"] for process in _status(root)}

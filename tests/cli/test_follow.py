@@ -1,0 +1,117 @@
+"""Following a journal: what appears, what is appended, what is replaced, what goes away."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+
+import pytest
+from task_directories import DEADLINE, Cli
+
+from thermos.checkpoint import codec, follow, tasks
+from thermos.checkpoint.follow import Follower
+from thermos.core import records as r
+
+
+def wakes(follower: Follower) -> bool:
+    return bool(select.select([follower], [], [], DEADLINE)[0])
+
+
+def test_a_journal_that_appears_later_is_followed_from_its_beginning(cli: Cli) -> None:
+    task = cli.task()
+    with Follower(str(cli.root), task.id) as follower:
+        assert follower.new() == []
+        task.activate()
+        assert wakes(follower)
+        assert [type(record) for record in follower.new()] == [r.Supervised, r.StageEntered]
+        task.start(0)
+        assert wakes(follower)
+        assert [type(record) for record in follower.new()] == [r.Launched, r.Started]
+        assert follower.seq == 4
+        assert follower.new() == []
+
+
+def test_nothing_new_does_not_wake(cli: Cli) -> None:
+    task = cli.task()
+    task.activate()
+    with Follower(str(cli.root), task.id) as follower:
+        follower.new()
+        tasks.status(str(cli.root), task.id)  # reading is no change
+        assert select.select([follower], [], [], 0) == ([], [], [])
+
+
+def test_half_a_frame_is_no_news_until_the_other_half_is_there(cli: Cli) -> None:
+    task = cli.task()
+    task.activate()
+    frame = codec.encode(3, [r.Launched(at=3.0, process=0, run=0)])
+    with Follower(str(cli.root), task.id) as follower, task.journal.open("ab", buffering=0) as journal:
+        follower.new()
+        journal.write(frame[:10])
+        assert wakes(follower)
+        assert follower.new() == []
+        journal.write(frame[10:])
+        assert wakes(follower)
+        assert [type(record) for record in follower.new()] == [r.Launched]
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+def test_a_replaced_journal_gives_only_what_is_new(cli: Cli, read_before: bool) -> None:
+    task = cli.task()
+    task.activate()
+    with Follower(str(cli.root), task.id) as follower:
+        seen = follower.new() if read_before else []
+        task.start(0)
+        other = task.directory / "journal.new"
+        shutil.copy(task.journal, other)
+        with other.open("ab") as file:
+            file.write(codec.encode(5, [r.Exited(at=5.0, process=0, run=0, source="waited", code=0)]))
+        os.rename(other, task.journal)
+        assert wakes(follower)
+        seen += follower.new()
+        assert [type(record) for record in seen] == [r.Supervised, r.StageEntered, r.Launched, r.Started, r.Exited]
+        with task.journal.open("ab") as file:
+            file.write(codec.encode(6, [r.KillRequested(at=6.0, by="root")]))
+        assert wakes(follower)
+        assert [type(record) for record in follower.new()] == [r.KillRequested]
+
+
+def test_the_lock_let_go_wakes(cli: Cli) -> None:
+    task = cli.task()
+    task.take_charge()
+    with Follower(str(cli.root), task.id) as follower:
+        follower.new()
+        assert tasks.supervised(str(cli.root), task.id)
+        task.let_go()
+        assert wakes(follower)
+        assert not tasks.supervised(str(cli.root), task.id)
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed"])
+def test_a_task_that_is_forgotten_ends_the_following(cli: Cli, how: str) -> None:
+    task = cli.task()
+    task.activate()
+    with Follower(str(cli.root), task.id) as follower:
+        follower.new()
+        if how == "removed":
+            task.close()
+            shutil.rmtree(task.directory)
+        else:
+            task.directory.rename(task.directory.parent / ".gone")
+        assert wakes(follower)
+        with pytest.raises(tasks.NoSuchTask):
+            follower.new()
+
+
+def test_what_cannot_be_followed_is_an_error_at_once(cli: Cli) -> None:
+    with pytest.raises(tasks.NoSuchTask):
+        Follower(str(cli.root), "nope")
+
+
+def test_states_end_with_the_end(cli: Cli) -> None:
+    task = cli.task()
+    task.activate()
+    states = follow.states(str(cli.root), task.accepted)
+    assert next(states).stage == "ACTIVE"
+    task.end("KILLED")
+    assert [state.stage for state in states] == ["KILLED"]

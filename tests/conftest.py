@@ -1,0 +1,35 @@
+"""What a test marked `root` or `browser` needs, and the rule that CI leaves none of them out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+
+import pytest
+
+CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/cgroup.procs")
+MARKS = ("root", "browser")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root"):
+        if os.geteuid():
+            pytest.skip("needs root")
+        if not any(os.access(path, os.W_OK) for path in CGROUPS):
+            pytest.skip(f"needs cgroups that can be written: none of {', '.join(CGROUPS)}")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        pytest.skip("needs chromium: apt-get install chromium")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI=true a skipped `root` or `browser` test is a failed one: green must mean that it ran."""
+    report = yield
+    marked = [mark for mark in MARKS if item.get_closest_marker(mark)]
+    if marked and report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"a test marked {marked[0]} may not be skipped with CI=true: {report.longrepr}"
+    return report

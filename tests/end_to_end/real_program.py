@@ -1,0 +1,237 @@
+"""The program as its users have it: started with a task file, looked at through its own commands and /proc."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deadline import DEADLINE, until
+
+from sandbox.cgroups import tree
+from thermos.checkpoint import journal
+from thermos.core import records as r
+from thermos.runtime.identity import ticks
+
+REPOSITORY = Path(__file__).parents[2]
+
+#: Says in a file of the sandbox that this run of this process was executed.
+RAN = 'echo "$THERMOS_PROCESS $THERMOS_RUN" >> ran; '
+
+#: Stays until a file of this name is in the sandbox.
+AWAIT = "while [ ! -e {} ]; do sleep 0.01; done; "
+
+
+class Program:
+    """The program with a root of its own. `uid`: who uses it."""
+
+    def __init__(self, base: Path, uid: int = 0) -> None:
+        self.base = base
+        self.root = base / "root"
+        self.uid = uid
+        self.id = f"test-{os.getpid()}-{base.name}"[:100]
+        self.pauses: set[tuple[int, int]] = set()
+        self.running: list[subprocess.Popen[str]] = []
+        # What it starts inherits this, and is found by it.
+        self.environment = {**os.environ, "THERMOS_TESTED": str(base)}
+        if uid:
+            base.chmod(0o755)
+            self.root = base / "own/root"
+            self.root.parent.mkdir()
+            os.chown(self.root.parent, uid, uid)
+            self.environment |= {"HOME": str(self.root.parent)}
+
+    # -- commands
+
+    def _command(self, words: tuple[str, ...]) -> list[str]:
+        program = [str(Path(sys.executable).with_name("thermos"))]
+        if self.uid:
+            packages = [path for path in sys.path if path.endswith("-packages")]
+            code = (
+                f"import sys; sys.path[:0] = {[str(REPOSITORY), *packages]}; "
+                "from thermos.cli import main; sys.exit(main())"
+            )
+            program = [_python_for_all(), "-c", code]
+        return [*program, *words, "--root", str(self.root)]
+
+    def start(self, *words: str, **how: Any) -> subprocess.Popen[str]:
+        identity: dict[str, Any] = {"user": self.uid, "group": self.uid, "extra_groups": []} if self.uid else {}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        process = subprocess.Popen(
+            self._command(words), text=True, env=self.environment, **identity, **{**streams, **how}
+        )
+        self.running.append(process)
+        return process
+
+    def done(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
+        """A command, to its end."""
+        process = self.start(*words, **how)
+        out, err = process.communicate(timeout=2 * DEADLINE)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def write(self, processes: list[dict[str, Any]], **fields: Any) -> str:
+        """A task file, and its path."""
+        path = self.base / "task.json"
+        path.write_text(json.dumps({"name": "t", **fields, "processes": processes}))
+        path.chmod(0o644)
+        return str(path)
+
+    def begin(self, processes: list[dict[str, Any]], *words: str, **fields: Any) -> subprocess.Popen[str]:
+        """`run` of a task of these processes under the id `self.id`."""
+        return self.start("run", self.write(processes, **fields), "--task-id", self.id, *words)
+
+    # -- what is there
+
+    @property
+    def directory(self) -> Path:
+        return self.root / "tasks" / self.id
+
+    @property
+    def sandbox(self) -> Path:
+        return self.directory / "sandbox"
+
+    def touch(self, name: str) -> None:
+        (self.sandbox / name).touch()
+
+    def ran(self) -> list[str]:
+        """NAME RUN of every execution, in order."""
+        try:
+            return (self.sandbox / "ran").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def log(self, process: str, run: int = 0, stream: str = "stdout") -> str:
+        return (self.sandbox / ".logs" / process / str(run) / stream).read_text()
+
+    def records(self) -> list[r.Record]:
+        try:
+            records = list(journal.read(str(self.directory / "journal")))
+        except FileNotFoundError:
+            return []
+        for record in records:
+            if isinstance(record, r.Sandboxed) and record.init is not None:
+                self.pauses.add((record.init, ticks(record.init) or 0))
+        return records
+
+    def status(self) -> dict[str, Any]:
+        done = self.done("status", "--json", self.id)
+        (task,) = json.loads(done.stdout)
+        self.records()
+        return dict(task)
+
+    def runs(self) -> dict[str, list[dict[str, Any]]]:
+        """Every process's runs, as `status` shows them."""
+        return {process["name"]: process["runs"] for process in self.status()["processes"]}
+
+    def exits(self, process: str) -> list[tuple[int | None, str | None, str]]:
+        """(code, signal, source) of a process's runs."""
+        return [(run["exit"]["code"], run["exit"]["signal"], run["exit"]["source"]) for run in self.runs()[process]]
+
+    def started(self, process: int = 0, run: int = 0) -> r.Started | None:
+        for record in self.records():
+            if isinstance(record, r.Started) and (record.process, record.run) == (process, run):
+                return record
+        return None
+
+    # -- who is there
+
+    def alive(self) -> dict[int, str]:
+        """Every process that this program started, directly or not: pid -> command line."""
+        mark = os.fsencode(str(self.base))
+        found: dict[int, str] = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                if mark in (entry / "environ").read_bytes() or mark in (entry / "cmdline").read_bytes():
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue  # gone meanwhile
+        return found
+
+    def _part(self, name: str) -> int:
+        return next((pid for pid, command in self.alive().items() if f"thermos.runtime.{name}" in command), 0)
+
+    def keeper(self) -> int:
+        return until(lambda: self._part("keeper"), "there is no keeper")
+
+    def supervisor(self) -> int:
+        return until(lambda: self._part("supervisor"), "there is no supervisor")
+
+    def in_charge(self) -> int:
+        """The supervisor, once it has said so."""
+        return until(lambda: next((x.pid for x in self.records() if isinstance(x, r.Supervised)), 0))
+
+    def kill(self, *pids: int) -> None:
+        """SIGKILL to all of them before one of them can do anything about another's end; returns when they are dead."""
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            until(lambda pid=pid: gone(pid), f"{pid} did not die")
+
+    # -- the end
+
+    def end_all(self) -> None:
+        """End what a failed test has left, so that the next one finds a clean host."""
+        self.failed_to_end = [process.args for process in self.running if process.poll() is None]
+        if self.failed_to_end or (self.root / "tasks").is_dir():
+            for task in (self.root / "tasks").glob("[!.]*"):
+                if (task / "task.json").exists() and self._part("keeper"):
+                    self.failed_to_end.append(task.name)
+                    self.done("kill", "--now", task.name)
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def _python_for_all() -> str:
+    """A Python that every user may execute; the virtual environment's may be under somebody's home."""
+    for python in (os.path.realpath(sys.executable), "/usr/bin/python3"):
+        ask = [python, "-c", "import sys; print(sys.version_info[:2])"]
+        try:
+            said = subprocess.run(ask, user=65534, group=65534, extra_groups=[], capture_output=True, text=True)
+        except OSError:
+            continue
+        if said.stdout.strip() == str(sys.version_info[:2]):
+            return python
+    pytest.skip("needs a Python of this version that a plain user may execute")
+
+
+def gone(pid: int) -> bool:
+    """Whether a process is dead, if not yet reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def mounts() -> list[str]:
+    return sorted(Path("/proc/self/mounts").read_text().splitlines())
+
+
+def groups(program: Program) -> list[str]:
+    """Every group of this program's tasks that there is."""
+    return [str(found) for directory in set(tree.own().values()) for found in Path(directory).rglob(f"*{program.id}*")]
+
+
+def leftovers(program: Program, mounts_before: list[str]) -> None:
+    """Fails where something of the tasks of a program outlives them, other than their directories."""
+    assert program.failed_to_end == []
+    until(lambda: not program.alive(), f"processes are left: {program.alive()}")
+    program.records()
+    assert [pause for pause in program.pauses if ticks(pause[0]) == pause[1] and not gone(pause[0])] == []
+    assert groups(program) == []
+    assert mounts() == mounts_before
+    if program.root.is_dir():
+        left = [path for path in program.root.rglob("*") if path.is_socket() or path.parent.name == "ports"]
+        left += [path for path in (program.root / "tasks").glob(".*")]
+        left += [path for path in program.root.rglob("*.new")]
+        assert left == []

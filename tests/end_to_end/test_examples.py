@@ -1,0 +1,197 @@
+"""Every file in examples/, run by the real program and judged by what it left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+THERMOS = Path(sys.executable).with_name("thermos")
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+DEADLINE = 120  # seconds for one command: far more than any needs, also on a busy machine
+
+
+class Host:
+    """A root directory of its own, and the program."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def command(self, name: str, *words: str) -> list[str]:
+        return [str(THERMOS), name, "--root", str(self.root), *words]
+
+    def thermos(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(name, *words), capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+    def run(self, example: str, task_id: str, *words: str) -> int:
+        done = self.thermos("run", "--task-id", task_id, *words, str(EXAMPLES / example))
+        print(done.stdout, done.stderr)
+        return done.returncode
+
+    def status(self, task_id: str) -> dict[str, Any]:
+        tasks: list[dict[str, Any]] = json.loads(self.thermos("status", "--json", task_id).stdout)
+        assert len(tasks) == 1
+        return tasks[0]
+
+    def journal(self, task_id: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.thermos("read", "--json", task_id).stdout.splitlines()]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    host = Host(tmp_path / "root")
+    yield host
+    for task in json.loads(host.thermos("status", "--json").stdout or "[]"):
+        if task["ended_at"] is None:
+            host.thermos("kill", "--now", task["task_id"])
+
+
+def processes(task: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {process["name"]: process for process in task["processes"]}
+
+
+def stages(journal: list[dict[str, Any]]) -> list[str]:
+    return [record["stage"] for record in journal if record["type"] == "stage"]
+
+
+def exits(process: dict[str, Any]) -> list[tuple[int | None, str | None]]:
+    return [(run["exit"]["code"], run["exit"]["signal"]) for run in process["runs"]]
+
+
+def log(task: dict[str, Any], process: str, run: int, stream: str) -> str:
+    return Path(task["sandbox"], ".logs", process, str(run), stream).read_text()
+
+
+def test_every_example_has_a_test() -> None:
+    here = Path(__file__).read_text()
+    assert [path.name for path in EXAMPLES.iterdir() if f'"{path.name}"' not in here] == []
+
+
+def test_hello_says_who_it_is(host: Host) -> None:
+    assert host.run("hello.yaml", "hello-1") == 0
+    task = host.status("hello-1")
+    assert task["state"] == "SUCCESS"
+    assert log(task, "hello", 0, "stdout") == "hello from task hello-1, process hello, run 0\n"
+    assert stages(host.journal("hello-1")) == ["ACTIVE", "CLEANING", "FINALIZING", "SUCCESS"]
+
+
+def words_of_the_library() -> bytes:
+    """What words.txt must hold: every word with its count, the most frequent first."""
+    ask = ["/usr/bin/python3", "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"]
+    library = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
+    counts: Counter[bytes] = Counter()
+    for path in library.rglob("*.py"):
+        if path.is_file() and not path.is_symlink():
+            counts.update(re.findall(rb"[A-Za-z_]+", path.read_bytes()))
+    return b"".join(b"%d %s\n" % (n, word) for word, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+@pytest.fixture(params=[pytest.param("strict", marks=pytest.mark.root), "best-effort"])
+def wordcount(host: Host, request: pytest.FixtureRequest) -> Host:
+    assert host.run("wordcount.yaml", "words", "--isolation", request.param) == 0
+    return host
+
+
+def test_wordcount_counts_right_from_the_map_to_the_archive(wordcount: Host) -> None:
+    task = wordcount.status("words")
+    sandbox = Path(task["sandbox"])
+    expected = words_of_the_library()
+    assert len(expected.splitlines()) > 1000
+    assert (sandbox / "public/words.txt").read_bytes() == expected
+    assert (sandbox / "fetched.txt").read_bytes() == expected
+    with tarfile.open(sandbox / "words.tar.gz") as archive:
+        assert archive.getnames() == ["words.txt"]
+        held = archive.extractfile("words.txt")
+        assert held is not None
+        assert held.read() == expected
+    assert log(task, "fetch", 0, "stdout").splitlines() == expected.decode().splitlines()[:10]
+
+    assert task["state"] == "SUCCESS"
+    assert task["ports"]["http"] > 0
+    ends = {name: exits(process) for name, process in processes(task).items()}
+    assert ends.pop("serve") == [(None, "SIGTERM")]
+    assert set(map(tuple, ends.values())) == {((0, None),)}
+
+    journal = wordcount.journal("words")
+    assert stages(journal) == ["ACTIVE", "CLEANING", "FINALIZING", "SUCCESS"]
+    begun, ended, alive, most = {}, {}, 0, 0
+    for place, record in enumerate(journal):
+        if record["type"] == "launched":
+            begun[record["name"]] = place
+            alive += 1
+        elif record["type"] == "exited":
+            ended[record["name"]] = place
+            alive -= 1
+        most = max(most, alive)
+    assert most == 3
+    for before, after in [("gather", "split"), ("reduce", "serve"), ("reduce", "fetch"), ("fetch", "archive")]:
+        assert ended[before] < begun[after]
+    for count in ("count-0", "count-1", "count-2", "count-3"):
+        assert ended["split"] < begun[count]
+        assert ended[count] < begun["reduce"]
+
+
+@pytest.mark.root
+def test_wordcount_gets_every_limit_it_asks_for(host: Host) -> None:
+    assert host.run("wordcount.yaml", "words") == 0
+    isolation = host.status("words")["isolation"]
+    assert {"cpu", "memory", "pids"} <= {line["what"] for line in isolation}
+    assert [line for line in isolation if line["got"] is None] == []
+
+
+def test_failing_retries_then_is_stuck_and_still_finalizes(host: Host) -> None:
+    assert host.run("failing.yaml", "failing-1") == 1
+    task = host.status("failing-1")
+    assert task["state"] == "FAILED"
+    assert task["reason"] == "nothing can run: report waits for migrate, which failed for good"
+    by_name = processes(task)
+    assert exits(by_name["flaky"]) == [(1, None), (0, None)]
+    assert exits(by_name["migrate"]) == [(3, None), (3, None)]
+    assert by_name["report"]["state"] == "WAITING"
+    assert by_name["report"]["runs"] == []
+    assert exits(by_name["cleanup"]) == [(0, None)]
+    assert Path(task["sandbox"], "cleaned").read_text() == "cleaned up\n"
+    assert log(task, "migrate", 1, "stderr") == "cannot migrate, try 1\n"
+
+    first, second = by_name["flaky"]["runs"]
+    assert second["started_at"] >= first["ended_at"] + 1
+    assert stages(host.journal("failing-1")) == ["ACTIVE", "CLEANING", "FINALIZING", "FAILED"]
+
+
+def test_service_serves_until_it_is_killed(host: Host) -> None:
+    assert host.run("service.yaml", "service-1", "--detach") == 0
+    follow = ["timeout", str(DEADLINE), *host.command("tail", "-f", "--stdout", "service-1", "sidecar")]
+    with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as tail:
+        assert tail.stdout is not None
+        assert "web is up" in tail.stdout.readline()
+        task = host.status("service-1")
+        assert task["state"] == "ACTIVE"
+        assert task["supervised"]
+        assert {name: process["state"] for name, process in processes(task).items()} == {
+            "web": "RUNNING",
+            "sidecar": "RUNNING",
+            "farewell": "WAITING",
+        }
+        with urllib.request.urlopen(f"http://127.0.0.1:{task['ports']['http']}/", timeout=DEADLINE) as answer:
+            assert answer.status == 200
+
+        assert host.thermos("kill", "service-1").returncode == 0
+        assert host.thermos("wait", "service-1").returncode == 143
+        tail.terminate()
+    task = host.status("service-1")
+    assert task["state"] == "KILLED"
+    assert task["ended_at"] is not None
+    by_name = processes(task)
+    assert exits(by_name["web"]) == [(None, "SIGTERM")]
+    assert exits(by_name["farewell"]) == [(0, None)]
+    assert Path(task["sandbox"], "farewell").read_text() == "the service has ended\n"
+    assert stages(host.journal("service-1")) == ["ACTIVE", "CLEANING", "FINALIZING", "KILLED"]

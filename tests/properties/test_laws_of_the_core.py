@@ -1,0 +1,365 @@
+"""Laws that hold for every task, every behaviour of its processes, every request and every death of its supervisor."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal
+
+from fakes import NEVER, Behaviour, FakeWorld, a_process, a_task, live, runs_of
+from hypothesis import HealthCheck, assume, given, note, settings
+from hypothesis import strategies as st
+
+from thermos.checkpoint import codec
+from thermos.core.decide import decide
+from thermos.core.evolve import evolve
+from thermos.core.records import KillRequested, Launched, Record, Signalled, StageEntered, Supervised
+from thermos.core.state import State, initial
+from thermos.core.task import Task
+
+Script = dict[str, list[Behaviour]]
+
+law = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+SECONDS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 20.0])
+
+
+@st.composite
+def tasks(draw: st.DrawFn, daemons: bool = True) -> Task:
+    """Every legal graph: nobody follows a daemon, no lasting process follows an ephemeral one, plans do not mix."""
+    processes = []
+    for number in range(draw(st.integers(0, 6))):
+        daemon = draw(st.booleans()) if daemons else False
+        ephemeral = draw(st.integers(0, 3)) == 0
+        final = draw(st.integers(0, 3)) == 0
+        candidates = [p for p in processes if p.final == final and not p.daemon and (ephemeral or not p.ephemeral)]
+        after = [p.name for p in candidates if draw(st.booleans())]
+        processes.append(
+            a_process(
+                f"p{number}",
+                after=tuple(after),
+                max_failures=draw(st.sampled_from([0, 1, 1, 2, 3])),
+                min_duration=draw(st.sampled_from([0.0, 0.0, 1.0, 5.0])),
+                daemon=daemon,
+                ephemeral=ephemeral,
+                final=final,
+            )
+        )
+    return a_task(
+        *draw(st.permutations(processes)),
+        max_failures=draw(st.sampled_from([0, 1, 1, 2])),
+        max_concurrency=draw(st.sampled_from([0, 0, 1, 2, 3])),
+        finalization_wait=draw(st.sampled_from([0.0, 4.0, 30.0])),
+    )
+
+
+def behaviours(ends: bool, faithful: bool = False) -> st.SearchStrategy[Behaviour]:
+    """`ends`: every run ends by itself; `faithful`: and nothing of it resists SIGKILL."""
+    deaths = st.sampled_from([None, None, None, signal.SIGSEGV, signal.SIGTERM, signal.SIGKILL])
+    return st.builds(
+        Behaviour,
+        seconds=SECONDS if ends else st.one_of(SECONDS, st.just(NEVER)),
+        code=st.sampled_from([0, 0, 0, 1, 137]),
+        signal=deaths,
+        oom=st.booleans(),
+        refused=st.sampled_from([None, None, None, 2, 12]),
+        starts_in=st.sampled_from([0.0, 0.0, 0.1, 2.0]),
+        stops_in=st.sampled_from([0.0, 0.0, 1.0, 10.0, NEVER]),
+        stop_code=st.sampled_from([None, 0, 1]),
+        unkillable=st.just(False) if faithful else st.integers(0, 9).map(lambda n: n == 0),
+        leaves=st.sampled_from([0.0, 0.0, 0.0, 0.2]) if faithful else st.sampled_from([0.0, 0.0, 0.2, 3.0, NEVER]),
+    )
+
+
+@st.composite
+def scripts(draw: st.DrawFn, task: Task, ends: bool, faithful: bool = False) -> Callable[[str, int], Behaviour]:
+    """A few scripted runs for each process, then it succeeds for ever: who retries without end is freed at last."""
+    first = {
+        process.name: draw(st.lists(behaviours(ends, faithful), max_size=4), label=process.name)
+        for process in task.processes
+    }
+
+    def script(name: str, run: int) -> Behaviour:
+        return first[name][run] if run < len(first[name]) else Behaviour()
+
+    return script
+
+
+#: Never at the same instant as anything else: what happens at one instant may be learned in any order.
+KILLS = st.lists(
+    st.builds(
+        KillRequested,
+        at=st.sampled_from([0.003, 0.057, 1.013, 2.529, 7.041, 31.067]),
+        by=st.just("somebody"),
+        wait=st.sampled_from([None, None, 0.0, 3.0]),
+        force=st.sampled_from([False, False, False, True]),
+    ),
+    max_size=3,
+)
+
+#: Daemons and everything else that never ends by itself need somebody to end them.
+LATE_KILL = KillRequested(at=300.091, by="the end of the test")
+
+DEATHS = st.frozensets(st.integers(1, 120), max_size=6)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[FakeWorld, frozenset[int], frozenset[int], float]:
+    """Anything at all: a world, when the supervisor dies in it, when its host reboots, and how long nobody minds."""
+    task = draw(tasks(), label="task")
+    world = FakeWorld(task, draw(scripts(task, ends=False)), [*draw(KILLS, label="kills"), LATE_KILL])
+    downtime = draw(st.sampled_from([0.0, 0.0, 0.7, 20.0]), label="downtime")
+    return world, draw(DEATHS, label="crashes"), draw(DEATHS, label="reboots"), downtime
+
+
+@law
+@given(worlds())
+def test_every_task_ends_with_nothing_running_but_what_cannot_be_killed(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
+    assert history.state is not None
+    assert history.state.ended
+    assert not history.state.busy
+    assert world.over, "the End effect was lost"
+    for key, run in world.runs.items():
+        assert run.phase != "running" or run.behaviour.unkillable, key
+        assert run.phase != "starting", key
+
+
+@law
+@given(worlds())
+def test_no_run_is_ever_launched_twice(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
+    started = Counter((process, run) for _, process, run in world.launches)
+    assert all(times == 1 for times in started.values()), started
+    recorded = Counter((r.process, r.run) for r in history.records() if isinstance(r, Launched))
+    assert all(times == 1 for times in recorded.values()), recorded
+    assert started.keys() <= recorded.keys(), "something was started before it was in the journal"
+
+
+@law
+@given(worlds())
+def test_nothing_starts_before_what_it_waits_for_has_finished(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+
+    def watch(state: State, records: tuple[Record, ...], kind: str) -> None:
+        for record in records:
+            if not isinstance(record, Launched):
+                continue
+            definition = state.task.processes[record.process]
+            assert state.stage == ("FINALIZING" if definition.final else "ACTIVE")
+            for before in state.graph.waits_for[record.process]:
+                assert state.processes[before].status == "finished"
+            previous = state.processes[record.process].runs[-2:-1]
+            for run in previous:
+                assert run.ended_at is not None
+                assert record.at >= run.ended_at + definition.min_duration
+
+    live(world, crashes=crashes, reboots=reboots, downtime=downtime, watch=watch)
+
+
+@law
+@given(worlds())
+def test_max_concurrency_is_never_exceeded(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    limit = world.task.max_concurrency
+    assume(limit)
+
+    def watch(state: State, records: tuple[Record, ...], kind: str) -> None:
+        live_ones = sum(p.status == "live" for p in state.processes)
+        assert live_ones <= limit
+        assert live_ones == state.busy
+
+    live(world, crashes=crashes, reboots=reboots, downtime=downtime, watch=watch)
+
+
+@law
+@given(worlds())
+def test_the_indexes_agree_with_the_facts_after_every_record(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    live(
+        world,
+        crashes=crashes,
+        reboots=reboots,
+        downtime=downtime,
+        watch=lambda state, records, kind: indexes_are_consistent(state),
+    )
+
+
+def indexes_are_consistent(state: State) -> None:
+    where: Counter[int] = Counter()
+    for final in (False, True):
+        where.update(state.ready[final])
+        where.update(number for _, number in state.due[final])
+    for live_ones in (state.forked, state.running, state.stopping, state.killing, state.lingering):
+        where.update(list(live_ones))
+    for number, process in enumerate(state.processes):
+        definition = state.task.processes[number]
+        run = process.run
+        match process.status:
+            case "waiting":
+                assert where[number] == (process.unmet == 0), number
+                due = [at for at, n in state.due[definition.final] if n == number]
+                assert due in ([], [process.not_before])
+            case "live":
+                assert where[number] == 1
+                assert run is not None
+                if run.lingers:
+                    assert number in state.lingering
+                elif run.signalled == signal.SIGKILL:
+                    assert number in state.killing
+                elif run.signalled is not None:
+                    assert number in state.stopping
+                else:
+                    assert number in (state.forked if run.state == "FORKED" else state.running)
+            case "finished" | "failed" | "stopped":
+                assert where[number] == 0
+        unmet = sum(state.processes[b].status != "finished" for b in state.graph.waits_for[number])
+        assert process.unmet == unmet
+    for final in (False, True):
+        lasting = [
+            process
+            for process, definition in zip(state.processes, state.task.processes, strict=True)
+            if definition.final == final and not definition.ephemeral
+        ]
+        plan = state.plans[final]
+        assert plan.left == sum(p.status not in ("finished", "failed") for p in lasting)
+        assert plan.failed == sum(p.status == "failed" for p in lasting)
+        assert plan.moving == sum(p.status == "live" or (p.status == "waiting" and not p.unmet) for p in lasting)
+
+
+@law
+@given(worlds())
+def test_the_state_folded_from_the_encoded_journal_is_the_state_that_was_lived(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
+    folded = initial(world.task)
+    for record in history.records():
+        evolve(folded, record)
+    assert folded == history.state
+
+
+@law
+@given(worlds())
+def test_a_state_at_rest_stays_at_rest_and_names_a_time_to_wake_that_is_not_over(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+
+    def watch(state: State, records: tuple[Record, ...], kind: str) -> None:
+        ready = decide(state, world.now)
+        if not ready.records:
+            again = decide(state, world.now)
+            assert again == ready
+            assert ready.wake_at is None or ready.wake_at > world.now
+
+    live(world, crashes=crashes, reboots=reboots, downtime=downtime, watch=watch)
+
+
+@law
+@given(worlds())
+def test_any_prefix_of_the_journal_decides_what_was_decided_next(given: Any) -> None:
+    """The core has no memory but the journal: replayed from any point it decides the same, causes and all."""
+    world, _, _, _ = given
+    kinds: list[Literal["fact", "decision"]] = []
+    history = live(world, watch=lambda state, records, kind: kinds.append(kind))
+    state = initial(world.task)
+    for frame, kind in zip(history.frames, kinds, strict=True):
+        records = codec.decode(frame, 0)[0].records
+        if kind == "decision":
+            assert decide(state, records[0].at).records == records
+        for record in records:
+            evolve(state, record)
+
+
+@law
+@given(st.data())
+def test_a_supervisor_killed_anywhere_ends_where_one_that_never_died_does(data: st.DataObject) -> None:
+    """With no time lost between two supervisors the same runs happen, and each ends in the same way."""
+    task = data.draw(tasks(), label="task")
+    script = data.draw(scripts(task, ends=False), label="script")
+    kills = [*data.draw(KILLS, label="kills"), LATE_KILL]
+    undisturbed = live(FakeWorld(task, script, kills))
+    crashes = data.draw(st.frozensets(st.integers(1, 200), min_size=1, max_size=20), label="crashes")
+    world = FakeWorld(task, script, kills)
+    disturbed = live(world, crashes=crashes)
+    note(f"{disturbed.supervisors} supervisors")
+    assert undisturbed.state is not None
+    assert disturbed.state is not None
+    assert disturbed.state.stage == undisturbed.state.stage
+    assert disturbed.state.reason == undisturbed.state.reason
+    assert runs_of(disturbed) == runs_of(undisturbed)
+
+
+@law
+@given(st.data())
+def test_time_lost_between_two_supervisors_changes_no_result(data: st.DataObject) -> None:
+    """Nobody asks for a kill and every run ends by itself: then the result does not depend on when we look."""
+    task = data.draw(tasks(daemons=False), label="task")
+    script = data.draw(scripts(task, ends=True, faithful=True), label="script")
+    undisturbed = live(FakeWorld(task, script))
+    disturbed = live(
+        FakeWorld(task, script),
+        crashes=data.draw(DEATHS, label="crashes"),
+        downtime=data.draw(st.sampled_from([0.3, 4.0, 100.0]), label="downtime"),
+    )
+    assert undisturbed.state is not None
+    assert disturbed.state is not None
+    assert disturbed.state.stage == undisturbed.state.stage
+
+
+@law
+@given(st.data())
+def test_a_task_whose_processes_all_end_needs_nobody_to_end_it(data: st.DataObject) -> None:
+    task = data.draw(tasks(daemons=False), label="task")
+    world = FakeWorld(task, data.draw(scripts(task, ends=True), label="script"))
+    history = live(world)
+    assert history.state is not None
+    assert history.state.stage in ("SUCCESS", "FAILED")
+
+
+@law
+@given(st.data())
+def test_finalizers_get_their_turn_unless_the_budget_is_over_or_the_end_is_forced(data: st.DataObject) -> None:
+    """Whatever the others do with their SIGTERM, as long as SIGKILL reaches them."""
+    task = data.draw(tasks(), label="task")
+    assume(task.finalization_wait and any(p.final and not p.ephemeral for p in task.processes))
+    script = data.draw(scripts(task, ends=False, faithful=True), label="script")
+    kill = KillRequested(at=data.draw(st.sampled_from([0.003, 1.513, 50.029]), label="kill at"), by="somebody")
+    history = live(FakeWorld(task, script, [kill]))
+    launched = {r.process for r in history.records() if isinstance(r, Launched)}
+    for number, process in enumerate(task.processes):
+        if process.final and not process.after and not process.ephemeral and not task.max_concurrency:
+            assert number in launched, process.name
+    cleaned = [r.at for r in history.records() if isinstance(r, StageEntered) and r.stage == "FINALIZING"]
+    assert len(cleaned) == 1
+    assert all(r.at >= cleaned[0] for r in history.records() if isinstance(r, Launched) and is_final(task, r))
+
+
+def is_final(task: Task, record: Launched) -> bool:
+    return task.processes[record.process].final
+
+
+@law
+@given(worlds())
+def test_each_run_is_asked_to_stop_once_and_killed_once(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
+    stops = Counter((r.process, r.run, r.signal) for r in history.records() if isinstance(r, Signalled))
+    assert all(times == 1 for times in stops.values()), stops
+
+
+@law
+@given(worlds())
+def test_every_cause_is_an_earlier_record(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
+    records = history.records()
+    for seq, record in enumerate(records, 1):
+        assert 0 <= record.cause < seq
+        if isinstance(record, Launched | Signalled):
+            assert record.cause, "a decision has a cause"
+        if record.cause and isinstance(record, Launched | Signalled | StageEntered):
+            assert not isinstance(records[record.cause - 1], Supervised), (
+                "a new supervisor is not the cause of anything"
+            )
