@@ -183,7 +183,7 @@ class FakeWorld:
             upcoming = min(
                 self._agenda[0][0] if self._agenda else NEVER, self._requests[0].at if self._requests else NEVER
             )
-            if wake_at is not None and wake_at < upcoming:
+            if wake_at is not None and wake_at < upcoming and wake_at != NEVER:
                 self.now = wake_at
                 return []
             if upcoming == NEVER:

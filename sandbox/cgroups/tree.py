@@ -114,6 +114,7 @@ def make(name: str) -> dict[str, str]:
         raise CannotLimit(reason)
     if version(group) == 2:
         _enable(f"{mine['unified']}/thermos")
+        _enable(group["unified"])  # a leaf counts its own OOM kills and memory only with controllers of its own
     return group
 
 

@@ -16,7 +16,7 @@ from thermos.core.decide import decide
 from thermos.core.evolve import evolve
 from thermos.core.records import KillRequested, Launched, Record, Signalled, StageEntered, Supervised
 from thermos.core.state import State, initial
-from thermos.core.task import Task
+from thermos.core.task import Process, Task
 
 Script = dict[str, list[Behaviour]]
 
@@ -28,7 +28,7 @@ SECONDS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 20.0])
 @st.composite
 def tasks(draw: st.DrawFn, daemons: bool = True) -> Task:
     """Every legal graph: nobody follows a daemon, no lasting process follows an ephemeral one, plans do not mix."""
-    processes = []
+    processes: list[Process] = []
     for number in range(draw(st.integers(0, 6))):
         daemon = draw(st.booleans()) if daemons else False
         ephemeral = draw(st.integers(0, 3)) == 0

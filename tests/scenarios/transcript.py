@@ -23,6 +23,7 @@ from __future__ import annotations
 import errno
 import re
 import signal
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from fakes import NEVER, Behaviour, Crash, FakeWorld, Supervisor, a_process, a_task
@@ -68,7 +69,7 @@ def parse(text: str) -> Scenario:
         if not words:
             continue
         if found := re.fullmatch(r"task((?: \w+=\S+)*)", words):
-            options.update(pair.split("=") for pair in found[1].split())
+            options.update(_options(found[1].split()))
         elif found := re.fullmatch(r"process (\w+)([^:]*): (.+)", words):
             processes.append(_process(found[1], found[2].split()))
             scenario.runs[found[1]] = [_behaviour(run) for run in found[3].split(";")]
@@ -92,7 +93,7 @@ def parse(text: str) -> Scenario:
 
 def _process(name: str, words: list[str]) -> Process:
     flags = {word for word in words if word in ("daemon", "ephemeral", "final")}
-    options = dict(word.split("=") for word in words if "=" in word)
+    options = _options(word for word in words if "=" in word)
     rest = [word for word in words if word not in flags and "=" not in word]
     if rest[:1] not in ([], ["after"]):
         raise ValueError(f"cannot understand {' '.join(rest)!r} of process {name}")
@@ -107,7 +108,11 @@ def _process(name: str, words: list[str]) -> Process:
     )
 
 
-_PHRASES = {
+def _options(words: Iterable[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+_PHRASES: dict[str, Callable[..., Behaviour]] = {
     r"exits (\d+) after (\S+)": lambda b, code, s: replace(b, code=int(code), seconds=float(s)),
     r"dies of (\w+) after (\S+)": lambda b, name, s: replace(b, signal=signal.Signals[name], seconds=float(s)),
     r"out of memory after (\S+)": lambda b, s: replace(b, signal=signal.SIGKILL, oom=True, seconds=float(s)),
@@ -135,11 +140,25 @@ def _behaviour(text: str) -> Behaviour:
     return behaviour
 
 
+class MortalWorld(FakeWorld):
+    """A world in which the supervisor dies at given times, whatever it waits for."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario.task, scenario.behaviour, scenario.kills)
+        self.deaths = sorted(scenario.deaths)
+
+    def wait(self, wake_at: float | None) -> list[Record]:
+        death_at = self.deaths[0][0] if self.deaths else NEVER
+        facts = super().wait(min(NEVER if wake_at is None else wake_at, death_at))
+        if self.now >= death_at:
+            raise Crash
+        return facts
+
+
 def tell(scenario: Scenario) -> str:
     """What the core makes of it."""
     lines: list[str] = []
-    world = FakeWorld(scenario.task, scenario.behaviour, scenario.kills)
-    deaths = sorted(scenario.deaths)
+    world = MortalWorld(scenario)
     frames: list[bytes] = []
     told = 0
 
@@ -163,16 +182,12 @@ def tell(scenario: Scenario) -> str:
             number = f"{seq} ({record.cause})" if record.cause else str(seq)
             lines.append(f"{record.at:7g}  {number:8} {mark} {_words(record, state)}")
 
-    def survive() -> None:
-        if deaths and world.now >= deaths[0][0]:
-            raise Crash
-
     while True:
-        supervisor = Supervisor(world, frames, survive, watch, initial(scenario.task))
+        supervisor = Supervisor(world, frames, lambda: None, watch, initial(scenario.task))
         try:
             supervisor.live(patience=1000)
         except Crash:
-            at, downtime, reboot = deaths.pop(0)
+            at, downtime, reboot = world.deaths.pop(0)
             tell_effects()
             lines.append(f"{at:7g}            the {'host reboots' if reboot else 'supervisor is killed'}")
             if reboot:

@@ -117,7 +117,8 @@ def _active(state: State, now: float) -> Ready:
         word = "process" if plan.failed == 1 else "processes"
         return _clean(now, "FAILED", f"{plan.failed} {word} failed for good, the limit is {limit}", _quiet_by(state))
     if plan.left == 0:
-        return _clean(now, "SUCCESS", "every process has finished", _quiet_by(state))
+        reason = "every process has finished" + (" or failed for good" if plan.failed else "")
+        return _clean(now, "SUCCESS", reason, _quiet_by(state))
     if plan.moving == 0:
         return _clean(now, "FAILED", _why_stuck(state), _quiet_by(state))
     return _launches(state, now, False)

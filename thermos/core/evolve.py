@@ -40,7 +40,7 @@ def evolve(state: State, record: Record) -> State:
     """
     _MEANINGS[type(record)](state, record, state.seq + 1)
     state.seq += 1
-    state.at = record.at
+    state.at = max(state.at, record.at)  # what happened while no supervisor lived is learned late
     return state
 
 

@@ -121,7 +121,7 @@ class State(msgspec.Struct):
     processes: list[ProcessState]
     plans: tuple[Plan, Plan]  # regular, final
     seq: int = 0  # of the last record folded in
-    at: float = 0.0  # of that record
+    at: float = 0.0  # of the newest record
     boot_id: str = ""
     epoch: float = 0.0
     supervisors: int = 0  # how many have been in charge, one after another
