@@ -393,7 +393,7 @@ def live(
 
 
 def runs_of(history: History) -> dict[tuple[int, int], str]:
-    """How each run ended: (process, run) -> its last state, from the journal alone."""
+    """How each run ended: (process, run) -> its last state; "stopped" where we had asked it to end, however it did."""
     assert history.state is not None
     state = initial(history.state.task)
     ended: dict[tuple[int, int], str] = {}
@@ -402,5 +402,5 @@ def runs_of(history: History) -> dict[tuple[int, int], str]:
         if isinstance(record, Launched | Refused | Exited):
             run = state.processes[record.process].run
             assert run is not None
-            ended[record.process, record.run] = run.state
+            ended[record.process, record.run] = "stopped" if run.signalled is not None else run.state
     return ended

@@ -54,3 +54,12 @@ def leaf_name(process: str, run: int) -> str:
     """The name of a run's own cgroup below its task's: readable, and a legal directory name for any process name."""
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-+") else f"%{ord(c):x}" for c in process)
     return f"{safe}.{run}"
+
+
+def control_address(task_dir: str) -> tuple[int, str]:
+    """An open descriptor of the task's directory, and its control socket's path through that.
+
+    A socket's path may be 107 bytes long and a task's directory may be longer; through /proc it is always short.
+    """
+    fd = os.open(task_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return fd, f"/proc/self/fd/{fd}/{CONTROL}"

@@ -7,7 +7,7 @@ from thermos.runtime import takeover
 
 from .errors import tell
 from .kind import JSON, Argument, Cannot, Option
-from .run import resume
+from .taking_on import resume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from sandbox.spec import Limits
 from thermos import paths
 from thermos.checkpoint import lock
 
-from .keeper import command, start_supervisor
+from .start import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def isolate(task_id: str, mode: str, resources: Mapping[str, Any]) -> tuple[dict
     else:
         try:
             group = tree.make(task_id)
+            tree.warm_up()
             reason = ""
         except (tree.CannotLimit, OSError) as error:
             group, reason = {}, str(error)
@@ -235,7 +236,10 @@ class Place:
             raise CannotAccept(73, f"cannot create the task in {root}: {_why(error)}") from None
 
     def settle(self, accepted: Mapping[str, Any], owner: User) -> bool:
-        """Put the task on disk for good. False: somebody else was first. Raises CannotAccept."""
+        """Put the task in its place. False: somebody else was first. Raises CannotAccept.
+
+        It is the supervisor that makes it survive a power cut: nothing else can before there is something to lose.
+        """
         inside = f"{paths.task_dir(self.root, self.task_id)}/{paths.SANDBOX}"
         sandbox = accepted["sandbox"]
         try:
@@ -244,7 +248,6 @@ class Place:
             fd = os.open(f"{self.temporary}/{paths.ACCEPTED}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 _write_all(fd, data)
-                os.fsync(fd)
             finally:
                 os.close(fd)
             try:
@@ -253,9 +256,6 @@ class Place:
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                     return False
                 raise
-            parent = os.open(paths.tasks_dir(self.root), os.O_RDONLY | os.O_DIRECTORY)
-            os.fsync(parent)
-            os.close(parent)
         except OSError as error:
             raise CannotAccept(73, f"cannot create the task in {self.root}: {_why(error)}") from None
         return True
@@ -285,14 +285,6 @@ def _why(error: OSError) -> str:
 
 
 # -- becoming the keeper
-
-
-def prestart() -> tuple[int, int]:
-    """Start the supervisor now, while the file is being read: a socket to it and its pid. It waits for its charge."""
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    pid = start_supervisor(theirs.fileno())
-    theirs.close()
-    return ours.detach(), pid
 
 
 def become_keeper(

@@ -20,18 +20,9 @@ class NotSupervised(Exception):
     """Nobody listens on the task's control socket."""
 
 
-def address(task_dir: str) -> tuple[int, str]:
-    """An open descriptor of the task's directory, and the socket's path through it.
-
-    A socket's path may be 107 bytes long and a task's directory may be longer; through /proc it is always short.
-    """
-    fd = os.open(task_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return fd, f"/proc/self/fd/{fd}/{paths.CONTROL}"
-
-
 def request(task_dir: str, message: dict[str, object], timeout: float = 30.0) -> dict[str, Any]:
     """Ask the supervisor and return its answer. Raises NotSupervised, PermissionError, TimeoutError."""
-    fd, path = address(task_dir)
+    fd, path = paths.control_address(task_dir)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
         connection.settimeout(timeout)
         try:

@@ -14,7 +14,8 @@ carry the sequence number of the decision they follow from.
     spawn process run argv env logs leaf               exited process run status source oom cpu memory lingers at why
     signal seq process run number                      emptied process run at
     ack process run                                    prepared pid got missing
-    end status text                                    signal number
+    durable                                            signal number
+    end status text
                                                        known      (all that was to be told has been told)
 
 Python's smallest modules only, and what it imports of ours keeps to that: this process lives as long as the task.
@@ -32,7 +33,7 @@ from sandbox.cgroups import tree
 from sandbox.plan import Plan, parts, without
 from thermos import paths
 
-from . import identity, ledger
+from . import identity, ledger, start
 from .wire import Closed, Wire
 
 TYPE_CHECKING = False
@@ -122,6 +123,7 @@ class Keeper:
         self._exit: int | None = None
         self._tasks: dict[str, Callable[..., None]] = {
             "hello": self.do_hello,
+            "durable": self.do_durable,
             "prepare": self.do_prepare,
             "spawn": self.do_spawn,
             "signal": self.do_signal,
@@ -254,19 +256,15 @@ class Keeper:
     # -- the supervisor
 
     def _start_supervisor(self) -> None:
-        import _socket
-
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         inside = self._init >= 0 and self._plan is not None and self._plan.clone
         if inside:
             self._in_host_pid_ns(True)
         try:
-            pid = start_supervisor(theirs.fileno())
+            socket, pid = start.start_supervisor()
         finally:
             if inside:
                 self._in_host_pid_ns(False)
-        theirs.close()
-        self._take_supervisor(ours.detach(), pid)
+        self._take_supervisor(socket, pid)
 
     def _take_supervisor(self, socket: int, pid: int) -> None:
         self._supervisor = pid
@@ -348,12 +346,15 @@ class Keeper:
             else:
                 os.close(fd)
 
-    def do_hello(self) -> None:
-        """Tell all that is not acknowledged. What was forked by an earlier keeper is adopted here."""
+    def do_durable(self) -> None:
+        """The task is on disk for good: whoever asked for a detached one may rely on it."""
         if self._ready >= 0:
             os.write(self._ready, b"1")
             os.close(self._ready)
             self._ready = -1
+
+    def do_hello(self) -> None:
+        """Tell all that is not acknowledged. What was forked by an earlier keeper is adopted here."""
         for key, run in list(self._runs.items()):
             if run.ended is None and run.never is None and run.pid not in self._by_pid:
                 self._adopt(key, run)
@@ -589,7 +590,7 @@ class Keeper:
         leaf = self._leaf(run.leaf)
         if not leaf:
             _kill_group(run.pid, 9)
-        elif not tree.remove(leaf):
+        elif not tree.remove(leaf[:1]):  # every one of them holds the same processes
             tree.kill(leaf)
             if not tree.remove(leaf):
                 run.lingers = True
@@ -598,6 +599,8 @@ class Keeper:
             del self._runs[key]  # an orphan may be asked for again
         elif self._heard:
             self._tell_end(key, run)
+        if not run.lingers:
+            tree.remove(leaf[1:])  # now that the supervisor is at work
 
     def _await_empty(self, key: _Key, leaf: list[str]) -> None:
         for directory in leaf:
@@ -741,24 +744,6 @@ def _field(text: str, name: str) -> int:
         if key == name:
             return int(value)
     return 0
-
-
-# -- starting the two
-
-
-def command(module: str, *arguments: object) -> list[str]:
-    """A command line that runs `main` of one of our modules in the smallest interpreter there is."""
-    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    roots = [here, *(path for path in sys.path if path.endswith("-packages"))]
-    code = f"import sys; sys.path[:0] = {roots!r}; from thermos.runtime.{module} import main; main()"
-    return [sys.executable, "-I", "-S", "-E", "-X", "utf8", "-c", code, *map(str, arguments)]
-
-
-def start_supervisor(socket: int) -> int:
-    """Start a supervisor that waits for its charge on `socket` (a descriptor). Returns its pid."""
-    os.set_inheritable(socket, True)
-    argv = command("supervisor", socket)
-    return os.posix_spawn(argv[0], argv, dict(os.environ), setsid=True, setsigmask=())
 
 
 def main() -> None:

@@ -111,6 +111,7 @@ class Supervisor:
     def _sync(self) -> None:
         """Make ends and stages survive a power cut. Before each wait: it costs nothing while the keeper works."""
         if self._unsynced:
+            self._world.make_durable()
             self._journal.sync()
             self._unsynced = False
 

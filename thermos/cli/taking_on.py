@@ -1,0 +1,195 @@
+"""What `run` and `resume` do: take a task in, or find it there, and become its keeper."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from thermos import paths
+from thermos.formats import TaskFileError, load
+from thermos.runtime import accept
+
+from .kind import Cannot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from thermos.formats import Loaded
+
+
+def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
+    """The task of a file. `supervisor`: one that waits for its charge (a socket, its pid), or (-1, 0)."""
+    asked = _Asked(given)
+    try:
+        loaded = load(given["file"], asked.bindings)
+        task_id = given["task_id"] or accept.new_id(loaded.task(asked.values("", "", _no_ports(loaded)))["name"])
+        accept.check_id(task_id)
+        if os.path.isdir(paths.task_dir(asked.root, task_id)):
+            return _go_on(asked, loaded, task_id)
+        return _begin(asked, loaded, task_id, supervisor)
+    except TaskFileError as error:
+        raise Cannot(str(error), 65) from None
+    except accept.CannotAccept as error:
+        raise Cannot(str(error), error.status) from None
+
+
+class _Asked:
+    """The command line, with its pairs taken apart. Raises Cannot."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.root: str = given["root"]
+        self.given = given
+        self.bindings = dict(_pair(text, "--bind NAME=VALUE") for text in given["bind"])
+        self.ports: dict[str, int] = {}
+        for text in given["port"]:
+            name, number = _pair(text, "--port NAME=NUMBER")
+            if not (number.isascii() and number.isdigit() and 0 < int(number) < 65536):
+                raise Cannot(f"cannot use --port {text}: {number!r} is no port number from 1 to 65535", 2)
+            self.ports[name] = int(number)
+
+    def values(self, task_id: str, user: str, ports: dict[str, int]) -> dict[str, str]:
+        """What the templates of a task file stand for."""
+        return {
+            "thermos.task_id": task_id,
+            "thermos.user": user,
+            "mesos.instance": str(self.given["instance"] or 0),
+            "mesos.hostname": os.uname().nodename,
+            **{f"thermos.ports[{name}]": str(number) for name, number in ports.items()},
+        }
+
+
+def _pair(text: str, shape: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise Cannot(f"cannot read {text!r}: it should be {shape}", 2)
+    return name, value
+
+
+def _no_ports(loaded: Loaded) -> dict[str, int]:
+    return dict.fromkeys(loaded.ports, 1)
+
+
+def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, int]) -> int:
+    given, root = asked.given, asked.root
+    mode = given["isolation"]
+    unbound = [name for name in asked.ports if name not in loaded.ports]
+    if unbound:
+        raise Cannot(f"cannot use --port {unbound[0]}=...: the task mentions no such port", 2)
+    named = given["user"] or loaded.task(asked.values(task_id, "", _no_ports(loaded)))["user"]
+    user = accept.user(named)
+    place = accept.Place(root, task_id)
+    ports: dict[str, int] = {}
+    group: dict[str, str] = {}
+    try:
+        ports = accept.reserve_ports(root, task_id, loaded.ports, asked.ports)
+        task = loaded.task(asked.values(task_id, user.name, ports))
+        group, isolation = accept.isolate(task_id, mode, task["resources"])
+        sandbox = os.path.abspath(given["sandbox"]) if given["sandbox"] else f"{paths.task_dir(root, task_id)}/sandbox"
+        settled = place.settle(
+            {
+                "task_id": task_id,
+                "created_at": time.time(),
+                "task": task,
+                "sandbox": sandbox,
+                "user": user.name,
+                "uid": user.uid,
+                "gid": user.gid,
+                "groups": user.groups,
+                "ports": ports,
+                "instance": given["instance"] or 0,
+                "isolation_mode": mode,
+                "isolation": isolation,
+                "cgroups": group,
+                "env": _environment(task, task_id, user.name, sandbox, ports, given["preserve_env"]),
+            },
+            user,
+        )
+    except BaseException:
+        _undo(place, group, root, task_id, ports)
+        raise
+    if not settled:  # somebody ran the same id at the same moment, and was first
+        place.discard()
+        return _go_on(asked, loaded, task_id)
+    return _take_on(given, root, task_id, place.lock, supervisor)
+
+
+def _undo(place: accept.Place, group: dict[str, str], root: str, task_id: str, ports: dict[str, int]) -> None:
+    place.discard()
+    accept.release_ports(root, task_id, ports)
+    if group:
+        from sandbox.cgroups import tree
+
+        tree.remove_tree(group)
+
+
+def _environment(
+    task: dict[str, Any], task_id: str, user: str, sandbox: str, ports: dict[str, int], preserve: bool
+) -> dict[str, str]:
+    """What every process of the task gets; the keeper adds THERMOS_PROCESS and THERMOS_RUN."""
+    return {
+        **(os.environ if preserve else {}),
+        "HOME": sandbox,
+        "LOGNAME": user,
+        "USER": user,
+        "PATH": os.environ.get("PATH") or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        **task["env"],
+        "THERMOS_TASK_ID": task_id,
+        "THERMOS_SANDBOX": sandbox,
+        **{f"THERMOS_PORT_{name.upper().replace('-', '_')}": str(number) for name, number in ports.items()},
+    }
+
+
+def _take_on(given: dict[str, Any], root: str, task_id: str, lock: int, supervisor: tuple[int, int] = (-1, 0)) -> int:
+    """Become the task's keeper, or start one that is detached."""
+    if given["detach"]:
+        if not accept.detach(lambda ready: accept.become_keeper(root, task_id, lock, ready=ready)):
+            raise Cannot(f"cannot supervise {task_id}: its supervisor did not start; thermos resume {task_id}", 70)
+        print(json.dumps({"task_id": task_id, "root": root}) if given["json"] else task_id)
+        return 0
+    follower = 0
+    if given["json"]:
+        follower = accept.follow_journal(root, task_id)
+    else:
+        print(f"{task_id}: {paths.task_dir(root, task_id)}", file=sys.stderr, flush=True)
+    return accept.become_keeper(root, task_id, lock, supervisor, follower=follower)
+
+
+def _go_on(asked: _Asked, loaded: Loaded, task_id: str) -> int:
+    """The id is taken: by this very task, which is then resumed, or by another one."""
+    import msgspec
+
+    from thermos.checkpoint.tasks import read_accepted
+    from thermos.core.task import Task
+
+    accepted = read_accepted(asked.root, task_id)
+    wanted = loaded.task(asked.values(task_id, accepted.user, accepted.ports))
+    same_ports = all(accepted.ports.get(name) == number for name, number in asked.ports.items())
+    if msgspec.convert(wanted, Task) != accepted.task or not same_ports:
+        raise Cannot(f"cannot use the task id {task_id}: another task has it, and ids are never used twice", 73)
+    return resume(asked.given, asked.root, task_id)
+
+
+def resume(given: dict[str, Any], root: str, task_id: str) -> int:
+    """Take a task over, or stand by while somebody else is in charge; its exit status."""
+    from thermos.checkpoint.tasks import read_accepted
+    from thermos.runtime import takeover
+
+    from .statuses import OF_RESULT
+
+    accepted = read_accepted(root, task_id)
+    state = takeover.over(root, accepted)
+    if state is None:
+        fd = takeover.take_lock(root, task_id)
+        if fd >= 0:
+            takeover.limits_again(accepted)
+            return _take_on(given, root, task_id, fd)
+        if given["detach"]:
+            print(task_id)
+            return 0
+        print(f"{task_id}: somebody is in charge already; waiting for its end", file=sys.stderr)
+        state = takeover.stand_by(root, accepted)
+    print(f"{task_id}: {state.stage}: {state.reason}", file=sys.stderr)
+    return OF_RESULT[state.stage or ""]
