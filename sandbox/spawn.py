@@ -151,7 +151,11 @@ def fork_first(plan: Plan, argv: list[str]) -> Child:
 
     The caller has called `unshare(plan.clone)`. `argv` must be a program that stays, and lets its dead children go.
     """
-    return _fork(lambda progress: _become_first(plan, argv, progress), lambda *_: None)
+    return _fork(lambda progress: _become_first(plan, argv, progress), _tell_nobody)
+
+
+def _tell_nobody(step: str, number: int, text: str) -> None:
+    """The parent waits for the first process, and is told by its channel."""
 
 
 def _fork(body: Callable[[_Progress], None], never: Callable[[str, int, str], object]) -> Child:

@@ -194,7 +194,6 @@ def isolate(task_id: str, mode: str, resources: Mapping[str, Any]) -> tuple[dict
     else:
         try:
             group = tree.make(task_id)
-            tree.warm_up()
             reason = ""
         except (tree.CannotLimit, OSError) as error:
             group, reason = {}, str(error)

@@ -136,6 +136,7 @@ class Keeper:
 
     def live(self, socket: int, supervisor: int) -> int:
         """Until the task has ended. Returns the exit status."""
+        tree.warm_up()  # the first run is asked for in about the time that this takes
         syscalls.set_child_subreaper()
         self._catch_signals()
         self._remember()
@@ -171,7 +172,7 @@ class Keeper:
         for number in (_signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGPIPE):
             spawn.ignore(number)
         for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGCHLD):
-            _signal.signal(number, lambda *_: None)
+            _signal.signal(number, _only_wake_up)
         _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         self._on(reader, select.EPOLLIN, lambda _: self._signals(reader))
@@ -694,6 +695,10 @@ class Keeper:
                 except ProcessLookupError:
                     pass
             os.waitid(os.P_PID, children[0], os.WEXITED | os.WNOWAIT)
+
+
+def _only_wake_up(number: int, frame: object) -> None:
+    """A handler must be there for the wake-up descriptor to be written to."""
 
 
 def _wait_status(code: int, status: int) -> int:
