@@ -170,6 +170,7 @@ def _fork(body: Callable[[_Progress], None], never: Callable[[str, int, str], ob
         theirs.close()
         return Child(pid, ours)
     try:
+        _signal.set_wakeup_fd(-1)  # a signal to the child is none to its parent
         ours.close()
         progress = _Progress(theirs)
         if not theirs.recv(1):
@@ -223,12 +224,14 @@ def _exec(argv: list[str], env: Mapping[str, str]) -> None:
     program = argv[0]
     if "/" in program:
         os.execve(program, argv, env)
-    missing = OSError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    missing: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
     for directory in env.get("PATH", "/usr/bin:/bin").split(":"):
         try:
             os.execve(f"{directory or '.'}/{program}", argv, env)
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except PermissionError as error:  # of this file, or of this directory to this user: as execvp, go on looking
+            missing = error
     raise missing
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from . import ROWS
 from .kind import CannotMeasure, Place, Row
 
-
 #: How often a figure is taken, for its median.
 OFTEN = 11
 

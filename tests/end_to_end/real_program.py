@@ -27,6 +27,13 @@ RAN = 'echo "$THERMOS_PROCESS $THERMOS_RUN" >> ran; '
 AWAIT = "while [ ! -e {} ]; do sleep 0.01; done; "
 
 
+class Started(subprocess.Popen[str]):
+    """A command that was started; nobody waits for it without end."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        return super().wait(2 * DEADLINE if timeout is None else timeout)
+
+
 class Program:
     """The program with a root of its own. `uid`: who uses it."""
 
@@ -36,7 +43,7 @@ class Program:
         self.uid = uid
         self.id = f"test-{os.getpid()}-{base.name}"[:100]
         self.pauses: set[tuple[int, int]] = set()
-        self.running: list[subprocess.Popen[str]] = []
+        self.running: list[Started] = []
         # What it starts inherits this, and is found by it.
         self.environment = {**os.environ, "THERMOS_TESTED": str(base)}
         if uid:
@@ -59,10 +66,10 @@ class Program:
             program = [_python_for_all(), "-c", code]
         return [*program, *words, "--root", str(self.root)]
 
-    def start(self, *words: str, **how: Any) -> subprocess.Popen[str]:
+    def start(self, *words: str, **how: Any) -> Started:
         identity: dict[str, Any] = {"user": self.uid, "group": self.uid, "extra_groups": []} if self.uid else {}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        process = subprocess.Popen(
+        process = Started(
             self._command(words), text=True, env=self.environment, **identity, **{**streams, **how}
         )
         self.running.append(process)
@@ -81,7 +88,7 @@ class Program:
         path.chmod(0o644)
         return str(path)
 
-    def begin(self, processes: list[dict[str, Any]], *words: str, **fields: Any) -> subprocess.Popen[str]:
+    def begin(self, processes: list[dict[str, Any]], *words: str, **fields: Any) -> Started:
         """`run` of a task of these processes under the id `self.id`."""
         return self.start("run", self.write(processes, **fields), "--task-id", self.id, *words)
 

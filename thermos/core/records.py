@@ -22,7 +22,7 @@ class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
 
 
 class Supervised(Event, tag="supervised"):
-    """A supervisor took charge; the first one's record opens the journal."""
+    """A supervisor has heard what the keeper knows, and took charge."""
 
     boot_id: str
     pid: int

@@ -167,4 +167,6 @@ def signal_name(number: int) -> str:
     """SIGKILL, SIGTERM, ...; real-time signals have no names of their own: SIGRTMIN+3."""
     if signal.SIGRTMIN < number < signal.SIGRTMAX:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    if number in (32, 33):  # the C library keeps these two for its threads
+        return f"signal {number}"
     return signal.Signals(number).name

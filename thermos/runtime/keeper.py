@@ -15,6 +15,7 @@ carry the sequence number of the decision they follow from.
     signal seq process run number                      emptied process run at
     ack process run                                    prepared pid got missing
     durable                                            signal number
+    heard
     end status text
                                                        known      (all that was to be told has been told)
 
@@ -49,7 +50,8 @@ else:
 #: A process that stays, wakes up for nothing, and leaves the reaping to the kernel.
 _FIRST = ["thermos-pause", "infinity"]
 
-#: After this many supervisors that died young, wait before the next one; in seconds, doubled up to the second number.
+#: After this many supervisors in a row that died before they asked what there is, wait before the next one: in
+#: seconds, doubled up to the second number.
 _YOUNG, _PATIENT = 5, (0.5, 30.0)
 
 
@@ -110,7 +112,6 @@ class Keeper:
         self._supervisor_status = 0
         self._supervisor_fd = -1
         self._young = 0
-        self._born = 0.0
         self._order: dict[str, Any] = {}
         self._plan: Plan | None = None
         self._first: tuple[int, int, int, int] | None = None  # the first process: pid, ticks, plan's clone and enter
@@ -120,6 +121,7 @@ class Keeper:
         self._watch: dict[int, Callable[[int], None]] = {}
         self._heard = False  # the supervisor has said hello: tell it what happens
         self._wants_write = False
+        self._asked: list[int] = []  # SIGTERM and SIGINT that the supervisor has not written down yet
         self._exit: int | None = None
         self._tasks: dict[str, Callable[..., None]] = {
             "hello": self.do_hello,
@@ -128,6 +130,7 @@ class Keeper:
             "spawn": self.do_spawn,
             "signal": self.do_signal,
             "ack": self.do_ack,
+            "heard": self.do_heard,
             "end": self.do_end,
         }
         self._restart_at: float | None = None
@@ -147,7 +150,7 @@ class Keeper:
         while self._exit is None:
             timeout = None if self._restart_at is None else max(self._restart_at - now(), 0)
             for fd, events in self._epoll.poll(timeout):
-                if fd in self._watch:  # else an earlier event of this turn has closed it
+                if fd in self._watch and self._exit is None:  # else an earlier event of this turn has closed it
                     self._watch[fd](events)
             if self._restart_at is not None and now() >= self._restart_at:
                 self._restart_at = None
@@ -180,7 +183,9 @@ class Keeper:
     def _signals(self, reader: int) -> None:
         for number in os.read(reader, 4096):
             if number in (_signal.SIGTERM, _signal.SIGINT):
-                self._say("signal", number)
+                self._asked.append(number)
+                if self._heard:
+                    self._say("signal", number)
         self._reap()
 
     def _reap(self) -> None:
@@ -197,6 +202,8 @@ class Keeper:
             if key is not None:
                 self._verdict_of_start(key)
                 self._ended(key, status, "waited")
+                if not self._order["group"]:
+                    _kill_group(pid, 9)  # now, while nobody else can have its number
             elif pid == self._supervisor:
                 self._supervisor_status = status
             os.waitid(os.P_PID, pid, os.WEXITED)
@@ -206,22 +213,26 @@ class Keeper:
     # -- the ledger
 
     def _remember(self) -> None:
-        """What earlier keepers of this task wrote down. Of an earlier boot nothing lives."""
+        """What earlier keepers of this task wrote down. Of an earlier boot nothing lives, but what ended is known."""
         boot = ""
         for words in self._ledger.lines():
             if words[0] == "boot":
                 boot = words[1]
-                if boot != self._boot:
-                    self._runs.clear()
-                    self._first = None
-            elif boot != self._boot:
-                continue
+                self._forget_the_living()
             elif words[0] == "first":
                 self._first = (int(words[1]), int(words[2]), int(words[3]), int(words[4]))
             else:
-                self._remember_run(words)
+                try:
+                    self._remember_run(words)
+                except (IndexError, ValueError):
+                    pass  # written onto a torn line by an orphan: as if it had not been written
         if boot != self._boot:
+            self._forget_the_living()
             self._ledger.append("boot", self._boot)
+
+    def _forget_the_living(self) -> None:
+        self._first = None
+        self._runs = {key: run for key, run in self._runs.items() if run.ended or run.never}
 
     def _remember_run(self, words: list[str]) -> None:
         key = (int(words[1]), int(words[2]))
@@ -271,7 +282,6 @@ class Keeper:
         self._supervisor = pid
         self._supervisor_status = 0
         self._supervisor_fd = os.pidfd_open(pid)
-        self._born = now()
         self._heard = False
         self._wire = Wire(socket)
         self._wants_write = False
@@ -280,14 +290,17 @@ class Keeper:
         self._wire.send(("charge", self._root, self._task_id), (self._lock,))
 
     def _supervisor_died(self) -> None:
+        began = self._heard
         self._drop_supervisor()
         self._reap()
+        if self._exit is not None:
+            return
         status = self._supervisor_status  # 0 where it was not our child: it had started us
         if os.WIFEXITED(status) and os.WEXITSTATUS(status):
             # It left by itself and has said why. Its processes live; `resume` takes them over.
             self._exit = os.WEXITSTATUS(status)
             return
-        self._young = self._young + 1 if now() - self._born < 10 else 0
+        self._young = 0 if began else self._young + 1
         if self._young < _YOUNG:
             self._start_supervisor()
         else:
@@ -357,12 +370,18 @@ class Keeper:
     def do_hello(self) -> None:
         """Tell all that is not acknowledged. What was forked by an earlier keeper is adopted here."""
         for key, run in list(self._runs.items()):
-            if run.ended is None and run.never is None and run.pid not in self._by_pid:
+            if run.pid in self._by_pid:
+                continue
+            if run.ended is None and run.never is None:
                 self._adopt(key, run)
+            else:
+                self._clear(key)  # an earlier keeper may have died over it
         for key, run in list(self._runs.items()):
             self._tell(key, run)
         self._heard = True
         self._say("known")
+        for number in self._asked:
+            self._say("signal", number)
 
     def _tell(self, key: _Key, run: _Run) -> None:
         if run.executed or run.never is not None:  # else it will be told
@@ -559,6 +578,8 @@ class Keeper:
         if run.pidfd >= 0:
             reaped = syscalls.pidfd_exit_status(run.pidfd)
             zombie = identity.zombie_status(run.pid, run.ticks) if reaped is None else None
+            if reaped is None and zombie is None:  # reaped between the two looks
+                reaped = syscalls.pidfd_exit_status(run.pidfd)
             if reaped is not None:
                 status, source = reaped, "pidfd"
             elif zombie is not None:
@@ -569,16 +590,20 @@ class Keeper:
         for words in self._ledger.lines():
             if words[0] == "never" and words[1:3] == [str(key[0]), str(key[1])]:
                 self._remember_run(words)
-        self._ended(key, status, source)
+        why = ""
+        if run.never is not None:  # it was told as running: until now it could not be seen that it did not
+            step, _, text, _ = run.never
+            run.never, status, source, why = None, -1, "unknown", f"it executed nothing: cannot {step}: {text}"
+        self._ended(key, status, source, why)
         self._clear(key)
 
-    def _ended(self, key: _Key, status: int, source: str) -> None:
+    def _ended(self, key: _Key, status: int, source: str, why: str = "") -> None:
         """Write the exit down, before anyone reaps it."""
         run = self._runs[key]
         if run.never is not None:
             return
         oom, cpu, memory = _figures(self._order["group"], run.leaf)
-        run.ended = (status, source, oom, cpu, memory, now(), "")
+        run.ended = (status, source, oom, cpu, memory, now(), why)
         try:
             self._ledger.append("exited", *key, *run.ended[:6])
         except OSError:
@@ -589,9 +614,7 @@ class Keeper:
         run = self._runs[key]
         self._by_pid.pop(run.pid, None)
         leaf = self._leaf(run.leaf)
-        if not leaf:
-            _kill_group(run.pid, 9)
-        elif not tree.remove(leaf[:1]):  # every one of them holds the same processes
+        if not tree.remove(leaf[:1]):  # every one of them holds the same processes
             tree.kill(leaf)
             if not tree.remove(leaf):
                 run.lingers = True
@@ -654,6 +677,10 @@ class Keeper:
             known.acked = True
         else:
             del self._runs[process, run]
+
+    def do_heard(self) -> None:
+        """The first signal that is not yet acknowledged is in the journal."""
+        del self._asked[:1]
 
     def do_end(self, status: int, text: str) -> None:
         """The task is over: nothing of it stays but its directory."""

@@ -26,17 +26,28 @@ class Ledger:
     def __init__(self, path: str) -> None:
         self._path = path
         self._fd = self._open(path)
+        self._cut_torn_end()
         self.size = os.fstat(self._fd).st_size
 
     @staticmethod
     def _open(path: str) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
-    def lines(self) -> list[list[str]]:
-        """Every whole line, as words."""
+    def _cut_torn_end(self) -> None:
+        """Else the next line would become a part of the torn one."""
+        data = self._read()
+        if not data.endswith(b"\n"):
+            os.ftruncate(self._fd, data.rfind(b"\n") + 1)
+
+    def _read(self) -> bytes:
         data = b""
         while chunk := os.pread(self._fd, 1 << 20, len(data)):
             data += chunk
+        return data
+
+    def lines(self) -> list[list[str]]:
+        """Every whole line, as words."""
+        data = self._read()
         return [line.split() for line in data.decode(errors="replace").split("\n")[:-1] if line]
 
     def append(self, *words: object) -> None:

@@ -50,14 +50,12 @@ class Supervisor:
             evolve(self.state, record)
         self._journal.replayed.clear()
         self._unsynced = False
+        self._in_charge = False
 
     def live(self) -> None:
         """Until the task has ended."""
         world, state = self._world, self.state
-        if state.boot_id not in ("", world.boot_id):  # a reboot: of what ran then, nothing is left to be known
-            self._commit(*reconcile(state, (), world.boot_id, world.now()))
-        epoch = world.take_charge(self.accepted, state)
-        self._commit(Supervised(at=world.now(), boot_id=world.boot_id, pid=os.getpid(), epoch=epoch))
+        world.take_charge(self.accepted, state)
         world.greet()
         while not state.ended or not world.all_told:
             wake_at = None
@@ -72,7 +70,8 @@ class Supervisor:
         """Wait, and write down what happened: one fact at a time, as one may make the next one possible."""
         told = self._world.all_told
         for record in self._world.wait(wake_at):
-            self._commit(record)
+            for effect in self._commit(record):
+                self._world.perform(effect)
             self._world.acknowledge(record)
         if self._world.all_told and not told:
             self._go_on()
@@ -81,6 +80,9 @@ class Supervisor:
         """The keeper, ours or a new one, has told all it knows: so what is missing is lost, or still to be done."""
         world = self._world
         self._commit(*reconcile(self.state, world.known, world.boot_id, world.now()))
+        if not self._in_charge:
+            self._in_charge = True
+            self._commit(Supervised(at=world.now(), boot_id=world.boot_id, pid=os.getpid(), epoch=world.epoch))
         for effect in outstanding(self.state):
             world.perform(effect)
 

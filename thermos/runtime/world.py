@@ -80,13 +80,12 @@ class World:
                     (self._lock,) = fds
                     return True
 
-    def take_charge(self, accepted: Accepted, state: State) -> float:
-        """Listen to requests. Returns the offset of this boot's clock: the journal's, if it knows this boot."""
+    def take_charge(self, accepted: Accepted, state: State) -> None:
+        """Listen to requests, and set the clock: the journal's offset, if it knows one for this boot."""
         self.epoch = state.epoch if state.boot_id == self.boot_id else clock.fresh_epoch(state.at)
         self._accepted, self._state = accepted, state
         self._poll.register(self._wire.fileno(), select.POLLIN)
         self._listen()
-        return self.epoch
 
     def make_durable(self) -> None:
         """What was accepted survives a power cut from here on, and whoever waits for that is told."""
@@ -280,6 +279,8 @@ class World:
 
     def acknowledge(self, record: Record) -> None:
         """It is in the journal: the keeper need not remember it."""
+        if isinstance(record, KillRequested) and record.by in signal.Signals.__members__:
+            self._wire.send(("heard",))
         if isinstance(record, Refused | Emptied) or (isinstance(record, Exited) and not record.lingers):
             self._wire.send(("ack", record.process, record.run))
         if isinstance(record, Refused | Exited):
@@ -327,18 +328,19 @@ class World:
         self._clients[client.fileno()] = client
         self._poll.register(client.fileno(), select.POLLIN)
 
-    def _from_client(self, fd: int) -> list[Record]:
+    def _from_client(self, fd: int) -> Iterator[Record]:
+        """A request. It is answered when what it asks for is in the journal, which it is once we are resumed."""
         client = self._clients.pop(fd)
         self._poll.unregister(fd)
         try:
             text = client.recv(1 << 16)
             answer, records = self._request(text, _UCRED.unpack(_credentials(client)))
+            yield from records
             client.send(msgspec.json.encode(answer))
         except OSError:
-            return []  # it went away without asking, or without waiting for the answer
+            pass  # it went away without asking, or without waiting for the answer
         finally:
             client.close()
-        return records
 
     def _request(self, text: bytes, peer: tuple[int, ...]) -> tuple[dict[str, object], list[Record]]:
         pid, uid, _ = peer
@@ -358,6 +360,8 @@ class World:
         return {"ok": False, "why": "cannot understand the request"}, []
 
     def _signal_request(self, name: str, number: int) -> tuple[dict[str, object], list[Record]]:
+        if number not in signal.valid_signals():
+            return {"ok": False, "why": f"there is no signal {number}"}, []
         for process, definition in enumerate(self._accepted.task.processes):
             if definition.name == name:
                 run = self._state.processes[process].run
