@@ -1,8 +1,9 @@
 """Start processes in a sandbox: fork, carry out the steps, say which one failed, exec.
 
-A forked child waits at its gate until `Child.go`; if its parent dies first it goes away without having executed
-anything. So the parent can write down whom it has forked before that one can do anything, and nobody who reads
-what is written can be wrong about what was executed.
+A forked child takes its place (cgroup, namespaces) and waits at its gate until `Child.go` says what it will be; if its
+parent dies first it goes away without having executed anything. So the parent can write down whom it has forked before
+that one can do anything, and nobody who reads what is written can be wrong about what was executed. And the parent can
+fork before it knows that it will: most of the time that a start takes is then already spent.
 
 Only the lightest modules are imported here: this runs in a resident process, and what it forks it must copy.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import marshal
 import os
 
 from . import syscalls
@@ -20,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from .plan import Plan
 else:
@@ -45,35 +48,40 @@ class Failure(Exception):
         self.text = text or os.strerror(number)
 
 
+class Place:
+    """Where one process will be. `cgroups`: directories of the leaf it joins. `enter`: CLONE_NEW* bits of the
+    namespaces of `init` (a pidfd) it enters."""
+
+    __slots__ = ("cgroups", "enter", "init")
+
+    def __init__(self, cgroups: Sequence[str] = (), init: int = -1, enter: int = 0) -> None:
+        self.cgroups = cgroups
+        self.init = init
+        self.enter = enter
+
+
 class Order:
-    """What one process gets.
+    """What one process will be.
 
     `directory`: where it runs. `logs`: path of its log directory, relative to `directory`, made as its user.
-    `cgroups`: directories of the leaf it joins. `credentials`: (uid, gid, groups), or None to stay who we are.
-    `enter`: CLONE_NEW* bits of the namespaces of `init` (a pidfd) it enters.
+    `credentials`: (uid, gid, groups), or None to stay who we are.
     """
 
-    __slots__ = ("argv", "cgroups", "credentials", "directory", "enter", "env", "init", "logs")
+    __slots__ = ("argv", "credentials", "directory", "env", "logs")
 
     def __init__(
         self,
         argv: list[str],
-        env: Mapping[str, str],
+        env: dict[str, str],
         directory: str,
         logs: str,
-        cgroups: Sequence[str] = (),
         credentials: tuple[int, int, Sequence[int]] | None = None,
-        init: int = -1,
-        enter: int = 0,
     ) -> None:
         self.argv = argv
         self.env = env
         self.directory = directory
         self.logs = logs
-        self.cgroups = cgroups
         self.credentials = credentials
-        self.init = init
-        self.enter = enter
 
 
 class Child:
@@ -87,12 +95,18 @@ class Child:
         self._socket = socket
         self._said = b""
 
-    def go(self) -> None:
-        """Open the gate."""
+    def go(self, order: Order | None = None) -> None:
+        """Open the gate. The first process of a sandbox needs no order."""
+        words: Any = order and (order.argv, order.env, order.directory, order.logs, order.credentials)
+        body = marshal.dumps(words)
         try:
-            self._socket.send(b"g", _socket.MSG_NOSIGNAL)
+            self._socket.sendall(len(body).to_bytes(4, "little") + body)
         except OSError:
             pass  # it was killed at the gate; its exit says so
+
+    def dismiss(self) -> None:
+        """It will not be needed: it goes away without having executed anything."""
+        self._socket.close()
 
     def executed(self) -> bool:
         """Whether the program is executing. False: not known yet. Raises Failure: it never will."""
@@ -123,27 +137,50 @@ class Child:
         raise Failure(step, int(number), text)
 
 
-class _Progress:
-    """What a child is doing, for the message if it fails."""
+class _Gate:
+    """The child's end: what it is doing, for the message if it fails, and where it waits for its order."""
 
-    __slots__ = ("socket", "step")
+    __slots__ = ("_socket", "step")
 
     def __init__(self, socket: _socket.socket) -> None:
-        self.socket = socket
+        self._socket = socket
         self.step = "start"
+
+    def wait(self) -> Order | None:
+        """What the parent says. Raises _Orphaned where it went away instead."""
+        self.step = "start"
+        length = int.from_bytes(self._read(4), "little")
+        words = marshal.loads(self._read(length))
+        return words and Order(*words)
+
+    def _read(self, length: int) -> bytes:
+        data = b""
+        while len(data) < length:
+            more = self._socket.recv(length - len(data))
+            if not more:
+                raise _Orphaned
+            data += more
+        return data
 
     def ready(self, argv: list[str]) -> None:
         self.step = f"execute {argv[0]}"
-        self.socket.send(_READY)
+        self._socket.send(_READY)
+
+    def failed(self, number: int, text: str) -> None:
+        self._socket.send(f"{self.step}\n{number}\n{text}".encode(errors="replace"), _socket.MSG_NOSIGNAL)
 
 
-def fork(order: Order, never: Callable[[str, int, str], object]) -> Child:
-    """Fork a child that will be `order`. Raises OSError where the fork itself fails.
+class _Orphaned(Exception):
+    """The parent died, or had no need of this child."""
+
+
+def fork(place: Place, never: Callable[[str, int, str], object]) -> Child:
+    """Fork a child that takes its place and waits for its order. Raises OSError where the fork itself fails.
 
     `never` is called in the child with (step, errno, text) if it will not execute anything: so the fact is kept
     even where the parent is not there to be told.
     """
-    return _fork(lambda progress: _become(order, progress), never)
+    return _fork(lambda gate: _become(place, gate), never)
 
 
 def fork_first(plan: Plan, argv: list[str]) -> Child:
@@ -151,14 +188,14 @@ def fork_first(plan: Plan, argv: list[str]) -> Child:
 
     The caller has called `unshare(plan.clone)`. `argv` must be a program that stays, and lets its dead children go.
     """
-    return _fork(lambda progress: _become_first(plan, argv, progress), _tell_nobody)
+    return _fork(lambda gate: _become_first(plan, argv, gate), _tell_nobody)
 
 
 def _tell_nobody(step: str, number: int, text: str) -> None:
     """The parent waits for the first process, and is told by its channel."""
 
 
-def _fork(body: Callable[[_Progress], None], never: Callable[[str, int, str], object]) -> Child:
+def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object]) -> Child:
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
         pid = os.fork()
@@ -170,54 +207,59 @@ def _fork(body: Callable[[_Progress], None], never: Callable[[str, int, str], ob
         theirs.close()
         return Child(pid, ours)
     try:
-        _signal.set_wakeup_fd(-1)  # a signal to the child is none to its parent
         ours.close()
-        progress = _Progress(theirs)
-        if not theirs.recv(1):
+        gate = _Gate(theirs)
+        try:
+            body(gate)
+        except _Orphaned:
             never(ORPHANED, 0, "the keeper died before it let it go")
             os._exit(NEVER_EXECUTED)
-        try:
-            body(progress)
         except OSError as error:
-            where = f" ({error.filename})" if error.filename and error.filename not in progress.step else ""
-            failed = (progress.step, error.errno or 0, os.strerror(error.errno or 0) + where)
+            where = f" ({error.filename})" if error.filename and error.filename not in gate.step else ""
+            failed = (error.errno or 0, os.strerror(error.errno or 0) + where)
         except Exception as error:  # a bug of ours must not look like an exec
-            failed = (progress.step, 0, repr(error))
+            failed = (0, repr(error))
         else:
             raise AssertionError("execve came back")
-        never(*failed)
-        theirs.send("\n".join(map(str, failed)).encode(errors="replace"), _socket.MSG_NOSIGNAL)
+        never(gate.step, *failed)
+        gate.failed(*failed)
     finally:
         os._exit(NEVER_EXECUTED)
 
 
-def _become(order: Order, progress: _Progress) -> None:
-    progress.step = "join its cgroup"
-    for directory in order.cgroups:
-        fd = os.open(f"{directory}/{PROCS}", os.O_WRONLY)
-        os.write(fd, b"0")
-        os.close(fd)
-    progress.step = "start a session"
-    os.setsid()
-    if order.enter:
-        progress.step = "enter its namespaces"
-        syscalls.setns(order.init, order.enter)
-    os.umask(0o022)
+def _become(place: Place, gate: _Gate) -> None:
+    _take_place(place, gate)
+    order = gate.wait()
+    assert order is not None
     if order.credentials is not None:
-        progress.step = "become its user"
+        gate.step = "become its user"
         uid, gid, groups = order.credentials
         os.setgroups(list(groups))
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-    progress.step = "enter its directory"
+    gate.step = "enter its directory"
     os.chdir(order.directory)
-    progress.step = "open its logs"
+    gate.step = "open its logs"
     _open_logs(order.logs)
-    progress.step = "give up privileges"
+    gate.step = "give up privileges"
     syscalls.set_no_new_privs()
-    reset_signals()
-    progress.ready(order.argv)
+    gate.ready(order.argv)
     _exec(order.argv, order.env)
+
+
+def _take_place(place: Place, gate: _Gate) -> None:
+    gate.step = "join its cgroup"
+    for directory in place.cgroups:
+        fd = os.open(f"{directory}/{PROCS}", os.O_WRONLY)
+        os.write(fd, b"0")
+        os.close(fd)
+    gate.step = "start a session"
+    os.setsid()
+    if place.enter:
+        gate.step = "enter its namespaces"
+        syscalls.setns(place.init, place.enter)
+    os.umask(0o022)
+    reset_signals()
 
 
 def _exec(argv: list[str], env: Mapping[str, str]) -> None:
@@ -272,10 +314,11 @@ def ignore(number: int) -> None:
     _ignored.append(number)
 
 
-def _become_first(plan: Plan, argv: list[str], progress: _Progress) -> None:
+def _become_first(plan: Plan, argv: list[str], gate: _Gate) -> None:
+    gate.wait()
     os.setsid()
     for _, part, step, arguments in plan.first:
-        progress.step = f"make {part}"
+        gate.step = f"make {part}"
         _STEPS[step](*arguments)
     reset_signals()
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # survives execve: the kernel reaps for it
@@ -283,7 +326,7 @@ def _become_first(plan: Plan, argv: list[str], progress: _Progress) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    progress.ready(argv)
+    gate.ready(argv)
     os.execve("/bin/sleep", argv, {})
 
 

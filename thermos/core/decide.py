@@ -108,6 +108,24 @@ def reconcile(state: State, known: Container[tuple[int, int]], boot_id: str, now
     return tuple(lost)
 
 
+def expected(state: State, launched: Launched) -> tuple[int, int] | None:
+    """The run that will be wanted the moment the one just launched ends well: (process, run), or None.
+
+    Worth having ready: for what only waits for a free slot, what only waits for this process, and what follows itself.
+    """
+    number = launched.process
+    definition = state.task.processes[number]
+    ready = state.ready[definition.final]
+    if ready:
+        return ready[0], state.processes[ready[0]].launches
+    if definition.daemon:
+        return (number, launched.run + 1) if definition.min_duration == 0 else None
+    for follower in state.graph.followers[number]:
+        if state.processes[follower].unmet == 1:
+            return follower, state.processes[follower].launches
+    return None
+
+
 def _active(state: State, now: float) -> Ready:
     plan = state.plans[False]
     limit = state.task.max_failures

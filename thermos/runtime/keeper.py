@@ -9,8 +9,9 @@ carry the sequence number of the decision they follow from.
 
     supervisor -> keeper                               keeper -> supervisor
     witness [(process, run)...] + a pidfd each         charge root task_id + the lock
-    hello                                              started process run pid ticks at + a pidfd
-    prepare what                                       never process run step errno text at
+    prepare what                                       started process run pid ticks at + a pidfd
+    hello                                              (the answers begin)
+    expect process run leaf                            never process run step errno text at
     spawn process run argv env logs leaf               exited process run status source oom cpu memory lingers at why
     signal seq process run number                      emptied process run at
     ack process run                                    prepared pid got missing
@@ -107,6 +108,8 @@ class Keeper:
         self._boot = identity.boot_id()
         self._runs: dict[_Key, _Run] = {}
         self._by_pid: dict[int, _Key] = {}
+        self._expected: tuple[_Key, str, spawn.Child, int] | None = None  # run, leaf, its child at the gate, ticks
+        self._dismissed: dict[int, str] = {}  # pid -> leaf of children that were not needed
         self._wire: Wire | None = None
         self._supervisor = 0
         self._supervisor_status = 0
@@ -128,6 +131,7 @@ class Keeper:
             "durable": self.do_durable,
             "prepare": self.do_prepare,
             "spawn": self.do_spawn,
+            "expect": self.do_expect,
             "signal": self.do_signal,
             "ack": self.do_ack,
             "heard": self.do_heard,
@@ -206,9 +210,15 @@ class Keeper:
                     _kill_group(pid, 9)  # now, while nobody else can have its number
             elif pid == self._supervisor:
                 self._supervisor_status = status
+            elif self._expected is not None and pid == self._expected[2].pid:
+                self._dismiss()
             os.waitid(os.P_PID, pid, os.WEXITED)
             if key is not None:
                 self._clear(key)
+            elif pid in self._dismissed:
+                leaf = self._dismissed.pop(pid)
+                if all(run.leaf != leaf for run in self._runs.values()):
+                    tree.remove(self._leaf(leaf))
 
     # -- the ledger
 
@@ -444,6 +454,7 @@ class Keeper:
     def _lost_init(self) -> None:
         """The first process died, and the kernel ended all the others. The next spawn makes the sandbox anew."""
         assert self._plan is not None
+        self._dismiss()
         self._off(self._init)
         os.close(self._init)
         self._init = -1
@@ -494,43 +505,67 @@ class Keeper:
             return
         step = "make its cgroup"
         try:
-            tree.make_leaf(self._order["group"], leaf)
-            if self._plan is not None and self._init < 0:
-                step = "make its sandbox"
-                self._make_first()
+            if self._expected is None or self._expected[0] != key:
+                tree.make_leaf(self._order["group"], leaf)
+                if self._plan is not None and self._init < 0:
+                    step = "make its sandbox"
+                    self._make_first()
             step = "fork"
-            child = self._fork(key, leaf, argv, env, logs)
+            child = self._begin(key, leaf, argv, env, logs)
         except OSError as error:
             tree.remove(self._leaf(leaf))
             self._say("never", *key, step, error.errno or 0, str(error), now())
             return
         self._on(child.channel, select.EPOLLIN, lambda _: self._verdict_of_start(key))
 
-    def _fork(self, key: _Key, leaf: str, argv: list[str], env: dict[str, str], logs: str) -> spawn.Child:
-        order = self._order
-        if "BASH_ENV" not in env and os.path.isfile(f"{order['directory']}/.thermos_profile"):
-            env = {**env, "BASH_ENV": f"{order['directory']}/.thermos_profile"}
-        child = spawn.fork(
-            spawn.Order(
-                argv,
-                {**order["env"], **env},
-                order["directory"],
-                logs,
-                self._leaf(leaf),
-                order["credentials"],
-                self._init,
-                self._plan.enter if self._plan is not None else 0,
-            ),
+    def do_expect(self, process: int, run: int, leaf: str) -> None:
+        """A run that will probably be asked for next: fork its child now, while there is nothing else to do."""
+        key = (process, run)
+        if key in self._runs or (self._expected is not None and self._expected[0] == key):
+            return
+        self._dismiss()
+        if self._plan is not None and self._init < 0:
+            return
+        try:
+            tree.make_leaf(self._order["group"], leaf)
+            child = self._fork(key, leaf)
+        except OSError:
+            tree.remove(self._leaf(leaf))
+            return  # if it is really asked for, it will be told why not
+        self._expected = (key, leaf, child, identity.ticks(child.pid) or 0)
+
+    def _dismiss(self) -> None:
+        """The child that was forked for a run that is not to be; its leaf goes when it has gone, see `_reap`."""
+        if self._expected is not None:
+            _, leaf, child, _ = self._expected
+            self._expected = None
+            self._dismissed[child.pid] = leaf
+            child.dismiss()
+
+    def _fork(self, key: _Key, leaf: str) -> spawn.Child:
+        return spawn.fork(
+            spawn.Place(self._leaf(leaf), self._init, self._plan.enter if self._plan is not None else 0),
             lambda step, number, text: self._ledger.append(
                 "never", *key, number, ledger.quote(step), ledger.quote(text)
             ),
         )
-        run = _Run(child.pid, identity.ticks(child.pid) or 0, leaf, 0.0)
+
+    def _begin(self, key: _Key, leaf: str, argv: list[str], env: dict[str, str], logs: str) -> spawn.Child:
+        order = self._order
+        if "BASH_ENV" not in env and os.path.isfile(f"{order['directory']}/.thermos_profile"):
+            env = {**env, "BASH_ENV": f"{order['directory']}/.thermos_profile"}
+        if self._expected is not None and self._expected[0] == key:
+            _, _, child, ticks = self._expected
+            self._expected = None
+        else:
+            child = self._fork(key, leaf)
+            ticks = identity.ticks(child.pid) or 0
+        run = _Run(child.pid, ticks, leaf, 0.0)
         run.child = child
         self._ledger.append("spawned", *key, run.pid, run.ticks, ledger.quote(leaf))
         self._runs[key] = run
         self._by_pid[run.pid] = key
-        child.go()
+        child.go(spawn.Order(argv, {**order["env"], **env}, order["directory"], logs, order["credentials"]))
         return child
 
     def _leaf(self, name: str) -> list[str]:
@@ -684,6 +719,7 @@ class Keeper:
 
     def do_end(self, status: int, text: str) -> None:
         """The task is over: nothing of it stays but its directory."""
+        self._dismiss()
         for run in self._runs.values():
             if run.ended is None and run.never is None:
                 tree.kill(self._leaf(run.leaf))

@@ -23,10 +23,10 @@ if _HIDE:
 
 from thermos import paths  # noqa: E402
 from thermos.checkpoint import journal  # noqa: E402
-from thermos.core.decide import decide, effect_of, outstanding, reconcile  # noqa: E402
+from thermos.core.decide import decide, effect_of, expected, outstanding, reconcile  # noqa: E402
 from thermos.core.effects import Effect  # noqa: E402
 from thermos.core.evolve import evolve  # noqa: E402
-from thermos.core.records import Exited, Record, Refused, StageEntered, Supervised  # noqa: E402
+from thermos.core.records import Exited, Launched, Record, Refused, StageEntered, Supervised  # noqa: E402
 from thermos.core.state import State, initial  # noqa: E402
 from thermos.core.task import Accepted  # noqa: E402
 
@@ -94,6 +94,8 @@ class Supervisor:
                 return ready.wake_at
             for effect in self._commit(*ready.records):
                 self._world.perform(effect)
+            if isinstance(ready.records[0], Launched):
+                self._world.expect(expected(self.state, ready.records[0]))
 
     def _commit(self, *records: Record) -> list[Effect]:
         """Into the journal, all or none; then into the state. Returns what follows from them."""

@@ -152,6 +152,13 @@ class World:
         logs = f"{paths.LOGS}/{definition.name}/{run}"
         self._wire.send(("spawn", process, run, argv, env, logs, paths.leaf_name(definition.name, run)))
 
+    def expect(self, next_run: tuple[int, int] | None) -> None:
+        """A run that will probably be launched soon. The keeper may use the time until then."""
+        if next_run is not None:
+            process, run = next_run
+            leaf = paths.leaf_name(self._accepted.task.processes[process].name, run)
+            self._wire.send(("expect", process, run, leaf))
+
     def _end(self) -> None:
         state = self._state
         directory = paths.task_dir(self.root, self.task_id)
