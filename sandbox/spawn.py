@@ -16,7 +16,6 @@ import marshal
 import os
 
 from . import syscalls
-from .cgroups.tree import PROCS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,39 +48,40 @@ class Failure(Exception):
 
 
 class Place:
-    """Where one process will be. `cgroups`: directories of the leaf it joins. `enter`: CLONE_NEW* bits of the
-    namespaces of `init` (a pidfd) it enters."""
+    """Where one process will be, and as whom: all that can be made ready before it is wanted.
 
-    __slots__ = ("cgroups", "enter", "init")
+    `cgroups`: files of the leaf it joins, each takes a "0". `enter`: CLONE_NEW* bits of the namespaces of `init` (a
+    pidfd) it enters. `credentials`: (uid, gid, groups), or None to stay who we are. `directory`: where it runs.
+    `logs`: path of its log directory, relative to `directory`, made as its user.
+    """
 
-    def __init__(self, cgroups: Sequence[str] = (), init: int = -1, enter: int = 0) -> None:
+    __slots__ = ("cgroups", "credentials", "directory", "enter", "init", "logs")
+
+    def __init__(
+        self,
+        directory: str,
+        logs: str,
+        cgroups: Sequence[str] = (),
+        credentials: tuple[int, int, Sequence[int]] | None = None,
+        init: int = -1,
+        enter: int = 0,
+    ) -> None:
+        self.directory = directory
+        self.logs = logs
         self.cgroups = cgroups
+        self.credentials = credentials
         self.init = init
         self.enter = enter
 
 
 class Order:
-    """What one process will be.
+    """What one process will execute, and its environment."""
 
-    `directory`: where it runs. `logs`: path of its log directory, relative to `directory`, made as its user.
-    `credentials`: (uid, gid, groups), or None to stay who we are.
-    """
+    __slots__ = ("argv", "env")
 
-    __slots__ = ("argv", "credentials", "directory", "env", "logs")
-
-    def __init__(
-        self,
-        argv: list[str],
-        env: dict[str, str],
-        directory: str,
-        logs: str,
-        credentials: tuple[int, int, Sequence[int]] | None = None,
-    ) -> None:
+    def __init__(self, argv: list[str], env: dict[str, str]) -> None:
         self.argv = argv
         self.env = env
-        self.directory = directory
-        self.logs = logs
-        self.credentials = credentials
 
 
 class Child:
@@ -97,7 +97,7 @@ class Child:
 
     def go(self, order: Order | None = None) -> None:
         """Open the gate. The first process of a sandbox needs no order."""
-        words: Any = order and (order.argv, order.env, order.directory, order.logs, order.credentials)
+        words: Any = order and (order.argv, order.env)
         body = marshal.dumps(words)
         try:
             self._socket.sendall(len(body).to_bytes(4, "little") + body)
@@ -105,8 +105,13 @@ class Child:
             pass  # it was killed at the gate; its exit says so
 
     def dismiss(self) -> None:
-        """It will not be needed: it goes away without having executed anything."""
+        """It will not be needed: it goes away without having executed anything, and without calling `never`."""
+        self.go()
         self._socket.close()
+
+    def waits(self) -> bool:
+        """Whether it is still there, at its gate or on its way to it."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def executed(self) -> bool:
         """Whether the program is executing. False: not known yet. Raises Failure: it never will."""
@@ -164,14 +169,14 @@ class _Gate:
 
     def ready(self, argv: list[str]) -> None:
         self.step = f"execute {argv[0]}"
-        self._socket.send(_READY)
+        self._socket.send(_READY, _socket.MSG_NOSIGNAL)
 
     def failed(self, number: int, text: str) -> None:
         self._socket.send(f"{self.step}\n{number}\n{text}".encode(errors="replace"), _socket.MSG_NOSIGNAL)
 
 
 class _Orphaned(Exception):
-    """The parent died, or had no need of this child."""
+    """The parent died."""
 
 
 def fork(place: Place, never: Callable[[str, int, str], object]) -> Child:
@@ -207,6 +212,7 @@ def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object
         theirs.close()
         return Child(pid, ours)
     try:
+        _signal.set_wakeup_fd(-1)  # a signal to the child is none to its parent
         ours.close()
         gate = _Gate(theirs)
         try:
@@ -229,28 +235,21 @@ def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object
 
 def _become(place: Place, gate: _Gate) -> None:
     _take_place(place, gate)
+    _go_inside(place, gate)
     order = gate.wait()
-    assert order is not None
-    if order.credentials is not None:
-        gate.step = "become its user"
-        uid, gid, groups = order.credentials
-        os.setgroups(list(groups))
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-    gate.step = "enter its directory"
-    os.chdir(order.directory)
-    gate.step = "open its logs"
-    _open_logs(order.logs)
-    gate.step = "give up privileges"
-    syscalls.set_no_new_privs()
+    if order is None:
+        _remove_logs(place.logs)
+        os._exit(NEVER_EXECUTED)
+    if not os.fstat(1).st_nlink or not os.stat(".").st_nlink:
+        _go_inside(place, gate)  # while it waited, somebody removed them
     gate.ready(order.argv)
     _exec(order.argv, order.env)
 
 
 def _take_place(place: Place, gate: _Gate) -> None:
     gate.step = "join its cgroup"
-    for directory in place.cgroups:
-        fd = os.open(f"{directory}/{PROCS}", os.O_WRONLY)
+    for file in place.cgroups:
+        fd = os.open(file, os.O_WRONLY)
         os.write(fd, b"0")
         os.close(fd)
     gate.step = "start a session"
@@ -260,6 +259,23 @@ def _take_place(place: Place, gate: _Gate) -> None:
         syscalls.setns(place.init, place.enter)
     os.umask(0o022)
     reset_signals()
+    if place.credentials is not None:
+        # The kernel makes a process that changes its user one that this user may not trace: what the keeper has
+        # open stays out of its reach until execve has closed it.
+        gate.step = "become its user"
+        uid, gid, groups = place.credentials
+        os.setgroups(list(groups))
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    gate.step = "give up privileges"
+    syscalls.set_no_new_privs()
+
+
+def _go_inside(place: Place, gate: _Gate) -> None:
+    gate.step = "enter its directory"
+    os.chdir(place.directory)
+    gate.step = "open its logs"
+    _open_logs(place.logs)
 
 
 def _exec(argv: list[str], env: Mapping[str, str]) -> None:
@@ -294,6 +310,16 @@ def _open_logs(logs: str) -> None:
     os.dup2(null, 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
+
+
+def _remove_logs(logs: str) -> None:
+    """Of a run that never was."""
+    try:
+        os.unlink(f"{logs}/stdout")
+        os.unlink(f"{logs}/stderr")
+        os.rmdir(logs)
+    except OSError:
+        pass  # the task's user has been there
 
 
 def reset_signals() -> None:

@@ -139,24 +139,52 @@ def _delegate(directory: str, name: str) -> None:
     """Let children of the caller's own version 2 group have controllers.
 
     The kernel refuses that while the group itself holds processes (other than at the root): those of ours move
-    into a leaf of their own beside the task's. Somebody else's are not ours to move, and then there are no limits.
+    into a leaf of their own beside the task's. Somebody else's are not ours to move, and then there are no limits:
+    `limit` says why. `_give_back` undoes it.
     """
     try:
         _enable(directory)
         return
     except OSError as error:
         if error.errno != errno.EBUSY:
-            return  # `limit` will say that the controller is missing
-    leaf = f"{directory}/thermos.{name}"
+            return
     try:
+        if _others(directory):
+            return
+        leaf = f"{directory}/thermos.{name}"
         os.mkdir(leaf, 0o755)
-        mine = {os.getpid(), *_children(os.getpid())}
-        for pid in map(int, read(f"{directory}/{PROCS}").split()):
-            if pid in mine:
-                write(f"{leaf}/{PROCS}", str(pid))
+        _move_all(directory, leaf)
         _enable(directory)
     except OSError:
         return
+
+
+def _give_back(directory: str, leaf: str) -> None:
+    """Return from our leaf to the group we were started in, and leave that as it was."""
+    if not os.path.isdir(leaf):
+        return
+    try:
+        enabled = read(f"{directory}/cgroup.subtree_control").split()
+        if enabled:
+            write(f"{directory}/cgroup.subtree_control", " ".join("-" + controller for controller in enabled))
+        _move_all(leaf, directory)
+        os.rmdir(leaf)
+    except OSError:
+        pass  # another task is still below it
+
+
+def _move_all(directory: str, to: str) -> None:
+    for pid in read(f"{directory}/{PROCS}").split():
+        try:
+            write(f"{to}/{PROCS}", pid)
+        except ProcessLookupError:
+            pass
+
+
+def _others(directory: str) -> list[str]:
+    """Pids of the processes in a group that are neither this one nor its children. 0: seen from no further in."""
+    mine = {os.getpid(), *_children(os.getpid())}
+    return [pid for pid in read(f"{directory}/{PROCS}").split() if int(pid) not in mine]
 
 
 def _children(pid: int) -> list[int]:
@@ -202,6 +230,9 @@ def limit(group: Mapping[str, str], limits: Limits) -> list[tuple[str, str, str 
         if directory is None:
             answers.append((name, wish.asked, None, f"this host has no {name} controller for us"))
             continue
+        if v == 2 and name not in read(f"{directory}/cgroup.controllers").split():
+            answers.append((name, wish.asked, None, _withheld(os.path.dirname(os.path.dirname(directory)), name)))
+            continue
 
         def look(file: str, directory: str = directory) -> str:
             return read(f"{directory}/{file}")
@@ -216,9 +247,32 @@ def limit(group: Mapping[str, str], limits: Limits) -> list[tuple[str, str, str 
     return answers
 
 
+def _withheld(directory: str, controller: str) -> str:
+    """Why the children of the caller's own version 2 group do not have a controller."""
+    if controller not in read(f"{directory}/cgroup.controllers").split():
+        return f"{directory} has no {controller} controller"
+    others = _others(directory)
+    if not others:
+        return f"{directory} may not hand its {controller} controller on: cannot write its cgroup.subtree_control"
+    return (
+        f"{directory} holds other processes too (pid {', '.join(others[:3])}), and so cannot hand its {controller} "
+        "controller on; start thermos in a cgroup of its own"
+    )
+
+
 def directories(group: Mapping[str, str], leaf: str = "") -> list[str]:
     """The different directories of a group, or of a leaf in it."""
     return [f"{directory}/{leaf}" if leaf else directory for directory in dict.fromkeys(group.values())]
+
+
+def joins(group: Mapping[str, str], leaf: str) -> list[str]:
+    """The files of a leaf that a process writes "0" to, to be in it.
+
+    In a version 1 tree that is `tasks`, which moves one thread: it spares the process, which has only one, the wait
+    for an RCU grace period that moving a whole process costs. In version 2 only whole processes move.
+    """
+    unified = group.get("unified")
+    return [f"{each}/{leaf}/{PROCS if each == unified else 'tasks'}" for each in dict.fromkeys(group.values())]
 
 
 def make_leaf(group: Mapping[str, str], leaf: str) -> None:
@@ -280,9 +334,9 @@ def remove_tree(group: Mapping[str, str]) -> bool:
             kill([leaf])
         gone = remove([*leaves, directory]) and gone
         above, _, name = directory.rpartition("/")
-        for spare in (above, f"{above}.{name}"):
-            try:
-                os.rmdir(spare)
-            except OSError:
-                pass
+        try:
+            os.rmdir(above)
+        except OSError:
+            pass  # it holds other tasks
+        _give_back(os.path.dirname(above), f"{above}.{name}")
     return gone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from .commands import run
@@ -22,26 +22,26 @@ def _task(length: int) -> dict[str, object]:
 
 
 @contextmanager
-def _ours_whole(place: Place) -> Iterator[Sample]:
+def _ours_whole(place: Place) -> Generator[Sample]:
     file = thermos.write_json(place.directory / "long.json", _task(_LENGTH))
     yield lambda: thermos.run_task(file, place.directory / "root")[0].took * 1000
 
 
 @contextmanager
-def _ours_step(place: Place) -> Iterator[Sample]:
+def _ours_step(place: Place) -> Generator[Sample]:
     short = thermos.write_json(place.directory / "short.json", _task(1))
     with _ours_whole(place) as long:
         yield lambda: (long() - thermos.run_task(short, place.directory / "root")[0].took * 1000) / (_LENGTH - 1)
 
 
 @contextmanager
-def _ninja_whole(place: Place) -> Iterator[Sample]:
+def _ninja_whole(place: Place) -> Generator[Sample]:
     argv = ninja.chain(place.directory, _LENGTH)
     yield lambda: run(argv).took * 1000
 
 
 @contextmanager
-def _ninja_step(place: Place) -> Iterator[Sample]:
+def _ninja_step(place: Place) -> Generator[Sample]:
     short = ninja.chain(place.directory, 1)
     with _ninja_whole(place) as long:
         yield lambda: (long() - run(short).took * 1000) / (_LENGTH - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def _write_yaml(directory: Path) -> Path:
 
 def _ours(write: Callable[[Path], Path]) -> Side:
     @contextmanager
-    def ready(place: Place) -> Iterator[Sample]:
+    def ready(place: Place) -> Generator[Sample]:
         file = write(place.directory)
 
         def sample() -> float:
@@ -56,12 +56,12 @@ def _sample(argv: list[str]) -> Sample:
 
 
 @contextmanager
-def _runc(place: Place) -> Iterator[Sample]:
+def _runc(place: Place) -> Generator[Sample]:
     yield _sample(runc.bundle(place.directory, _CLOCK))
 
 
 @contextmanager
-def _bwrap(place: Place) -> Iterator[Sample]:
+def _bwrap(place: Place) -> Generator[Sample]:
     yield _sample(bwrap.command(_CLOCK))
 
 

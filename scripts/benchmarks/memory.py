@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from .kind import Place, Row, Sample, Side
@@ -13,7 +13,7 @@ _COUNT = 100
 
 
 @contextmanager
-def _ours(place: Place) -> Iterator[Sample]:
+def _ours(place: Place) -> Generator[Sample]:
     def sample() -> float:
         with thermos.running(thermos.sleepers(_COUNT), place) as pids:
             return proportional_size(pids) / 1e6
@@ -22,7 +22,7 @@ def _ours(place: Place) -> Iterator[Sample]:
 
 
 @contextmanager
-def _supervisord(place: Place) -> Iterator[Sample]:
+def _supervisord(place: Place) -> Generator[Sample]:
     def sample() -> float:
         with supervisord.running(_COUNT, place) as pids:
             return proportional_size(pids) / 1e6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from .kind import Place, Row, Sample, Side
@@ -20,7 +20,7 @@ def _watch(pids: set[int], secs: float) -> float:
 
 
 @contextmanager
-def _ours(place: Place) -> Iterator[Sample]:
+def _ours(place: Place) -> Generator[Sample]:
     def sample() -> float:
         with thermos.running(thermos.sleepers(_COUNT), place) as pids, thermos.observing(place) as observer:
             return _watch(pids | {observer}, place.watch_secs)
@@ -29,7 +29,7 @@ def _ours(place: Place) -> Iterator[Sample]:
 
 
 @contextmanager
-def _supervisord(place: Place) -> Iterator[Sample]:
+def _supervisord(place: Place) -> Generator[Sample]:
     def sample() -> float:
         with supervisord.running(_COUNT, place) as pids:
             return _watch(pids, place.watch_secs)

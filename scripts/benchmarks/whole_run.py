@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from .commands import run
@@ -13,19 +13,19 @@ _TRUE = ["/bin/true"]
 
 
 @contextmanager
-def _ours(place: Place) -> Iterator[Sample]:
+def _ours(place: Place) -> Generator[Sample]:
     file = thermos.write_json(place.directory / "task.json", thermos.one_process(_TRUE))
     yield lambda: thermos.run_task(file, place.directory / "root")[0].took * 1000
 
 
 @contextmanager
-def _runc(place: Place) -> Iterator[Sample]:
+def _runc(place: Place) -> Generator[Sample]:
     argv = runc.bundle(place.directory, _TRUE)
     yield lambda: run(argv).took * 1000
 
 
 @contextmanager
-def _bwrap(place: Place) -> Iterator[Sample]:
+def _bwrap(place: Place) -> Generator[Sample]:
     argv = bwrap.command(_TRUE)
     yield lambda: run(argv).took * 1000
 

@@ -11,7 +11,7 @@ carry the sequence number of the decision they follow from.
     witness [(process, run)...] + a pidfd each         charge root task_id + the lock
     prepare what                                       started process run pid ticks at + a pidfd
     hello                                              (the answers begin)
-    expect process run leaf                            never process run step errno text at
+    expect process run logs leaf                       never process run step errno text at
     spawn process run argv env logs leaf               exited process run status source oom cpu memory lingers at why
     signal seq process run number                      emptied process run at
     ack process run                                    prepared pid got missing
@@ -505,6 +505,8 @@ class Keeper:
             return
         step = "make its cgroup"
         try:
+            if self._expected is not None and not self._expected[2].waits():
+                self._dismiss()  # somebody killed it
             if self._expected is None or self._expected[0] != key:
                 tree.make_leaf(self._order["group"], leaf)
                 if self._plan is not None and self._init < 0:
@@ -518,7 +520,7 @@ class Keeper:
             return
         self._on(child.channel, select.EPOLLIN, lambda _: self._verdict_of_start(key))
 
-    def do_expect(self, process: int, run: int, leaf: str) -> None:
+    def do_expect(self, process: int, run: int, logs: str, leaf: str) -> None:
         """A run that will probably be asked for next: fork its child now, while there is nothing else to do."""
         key = (process, run)
         if key in self._runs or (self._expected is not None and self._expected[0] == key):
@@ -528,7 +530,7 @@ class Keeper:
             return
         try:
             tree.make_leaf(self._order["group"], leaf)
-            child = self._fork(key, leaf)
+            child = self._fork(key, leaf, logs)
         except OSError:
             tree.remove(self._leaf(leaf))
             return  # if it is really asked for, it will be told why not
@@ -542,9 +544,17 @@ class Keeper:
             self._dismissed[child.pid] = leaf
             child.dismiss()
 
-    def _fork(self, key: _Key, leaf: str) -> spawn.Child:
+    def _fork(self, key: _Key, leaf: str, logs: str) -> spawn.Child:
+        order = self._order
         return spawn.fork(
-            spawn.Place(self._leaf(leaf), self._init, self._plan.enter if self._plan is not None else 0),
+            spawn.Place(
+                order["directory"],
+                logs,
+                tree.joins(order["group"], leaf),
+                order["credentials"],
+                self._init,
+                self._plan.enter if self._plan is not None else 0,
+            ),
             lambda step, number, text: self._ledger.append(
                 "never", *key, number, ledger.quote(step), ledger.quote(text)
             ),
@@ -558,14 +568,14 @@ class Keeper:
             _, _, child, ticks = self._expected
             self._expected = None
         else:
-            child = self._fork(key, leaf)
+            child = self._fork(key, leaf, logs)
             ticks = identity.ticks(child.pid) or 0
         run = _Run(child.pid, ticks, leaf, 0.0)
         run.child = child
         self._ledger.append("spawned", *key, run.pid, run.ticks, ledger.quote(leaf))
         self._runs[key] = run
         self._by_pid[run.pid] = key
-        child.go(spawn.Order(argv, {**order["env"], **env}, order["directory"], logs, order["credentials"]))
+        child.go(spawn.Order(argv, {**order["env"], **env}))
         return child
 
     def _leaf(self, name: str) -> list[str]:
@@ -622,15 +632,20 @@ class Keeper:
             self._off(run.pidfd)
             os.close(run.pidfd)
             run.pidfd = -1
-        for words in self._ledger.lines():
-            if words[0] == "never" and words[1:3] == [str(key[0]), str(key[1])]:
-                self._remember_run(words)
+        last = self._last_words(key)
+        if last[0] == "never":
+            self._remember_run(last)
         why = ""
         if run.never is not None:  # it was told as running: until now it could not be seen that it did not
             step, _, text, _ = run.never
             run.never, status, source, why = None, -1, "unknown", f"it executed nothing: cannot {step}: {text}"
         self._ended(key, status, source, why)
         self._clear(key)
+
+    def _last_words(self, key: _Key) -> list[str]:
+        """What the child itself, or the keeper that forked it, wrote last of a run."""
+        named = [str(key[0]), str(key[1])]
+        return next(words for words in reversed(self._ledger.lines()) if words[1:3] == named and words[0] != "first")
 
     def _ended(self, key: _Key, status: int, source: str, why: str = "") -> None:
         """Write the exit down, before anyone reaps it."""
@@ -821,4 +836,5 @@ def main() -> None:
     for fd in (lock, socket, ready):
         if fd >= 0:
             os.set_inheritable(fd, False)
-    sys.exit(Keeper(root, task_id, lock, ready, follower).live(socket, supervisor))
+    status = Keeper(root, task_id, lock, ready, follower).live(socket, supervisor)
+    os._exit(status)  # nothing is buffered, and taking the interpreter down takes 5 ms

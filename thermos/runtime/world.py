@@ -156,8 +156,8 @@ class World:
         """A run that will probably be launched soon. The keeper may use the time until then."""
         if next_run is not None:
             process, run = next_run
-            leaf = paths.leaf_name(self._accepted.task.processes[process].name, run)
-            self._wire.send(("expect", process, run, leaf))
+            name = self._accepted.task.processes[process].name
+            self._wire.send(("expect", process, run, f"{paths.LOGS}/{name}/{run}", paths.leaf_name(name, run)))
 
     def _end(self) -> None:
         state = self._state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from benchmarks.commands import DEADLINE, until
@@ -32,7 +32,7 @@ process_name = sleep-%(process_num)d
 
 
 @contextmanager
-def running(count: int, place: Place) -> Iterator[set[int]]:
+def running(count: int, place: Place) -> Generator[set[int]]:
     """supervisord with that many `sleep` running, until the end of the block. Gives its pid."""
     config = place.directory / "supervisord.conf"
     config.write_text(_CONFIG.format(directory=place.directory, count=count))

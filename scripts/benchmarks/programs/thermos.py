@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,11 @@ def _forget(root: Path) -> None:
     if left:
         raise CannotMeasure(f"cannot measure thermos: the task has ended and left {left[0]} behind")
     shutil.rmtree(root)
+    os.sync()  # a file system still busy with what was removed would slow the next repetition down
 
 
 @contextmanager
-def running(task: Mapping[str, object], place: Place) -> Iterator[set[int]]:
+def running(task: Mapping[str, object], place: Place) -> Generator[set[int]]:
     """A task whose processes all run, until the end of the block. Gives keeper, supervisor and pause."""
     root = place.directory / "root"
     file = write_json(place.directory / "task.json", task)
@@ -87,7 +89,7 @@ def running(task: Mapping[str, object], place: Place) -> Iterator[set[int]]:
 
 
 @contextmanager
-def observing(place: Place) -> Iterator[int]:
+def observing(place: Place) -> Generator[int]:
     """An observer of the same root. Gives its pid."""
     listen = f"unix:{place.directory}/observer.sock"
     argv = [OBSERVER, "--root", str(place.directory / "root"), "--listen", listen]
