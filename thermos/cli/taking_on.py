@@ -113,7 +113,7 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     if not settled:  # somebody ran the same id at the same moment, and was first
         place.discard()
         return _go_on(asked, loaded, task_id)
-    return _take_on(given, root, task_id, place.lock, supervisor)
+    return _take_on(given, root, task_id, "" if mode == "none" else sandbox, place.lock, supervisor)
 
 
 def _undo(place: accept.Place, group: dict[str, str], root: str, task_id: str, ports: dict[str, int]) -> None:
@@ -142,10 +142,12 @@ def _environment(
     }
 
 
-def _take_on(given: dict[str, Any], root: str, task_id: str, lock: int, supervisor: tuple[int, int] = (-1, 0)) -> int:
+def _take_on(
+    given: dict[str, Any], root: str, task_id: str, sandbox: str, lock: int, supervisor: tuple[int, int] = (-1, 0)
+) -> int:
     """Become the task's keeper, or start one that is detached."""
     if given["detach"]:
-        if not accept.detach(lambda ready: accept.become_keeper(root, task_id, lock, ready=ready)):
+        if not accept.detach(lambda ready: accept.become_keeper(root, task_id, sandbox, lock, ready=ready)):
             raise Cannot(f"cannot supervise {task_id}: its supervisor did not start; thermos resume {task_id}", 70)
         print(json.dumps({"task_id": task_id, "root": root}) if given["json"] else task_id)
         return 0
@@ -154,7 +156,7 @@ def _take_on(given: dict[str, Any], root: str, task_id: str, lock: int, supervis
         follower = accept.follow_journal(root, task_id)
     else:
         print(f"{task_id}: {paths.task_dir(root, task_id)}", file=sys.stderr, flush=True)
-    return accept.become_keeper(root, task_id, lock, supervisor, follower=follower)
+    return accept.become_keeper(root, task_id, sandbox, lock, supervisor, follower=follower)
 
 
 def _go_on(asked: _Asked, loaded: Loaded, task_id: str) -> int:
@@ -185,7 +187,7 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
         fd = takeover.take_lock(root, task_id)
         if fd >= 0:
             takeover.limits_again(accepted)
-            return _take_on(given, root, task_id, fd)
+            return _take_on(given, root, task_id, takeover.sandbox_of(accepted), fd)
         if given["detach"]:
             print(task_id)
             return 0

@@ -287,14 +287,20 @@ def _why(error: OSError) -> str:
 
 
 def become_keeper(
-    root: str, task_id: str, lock_fd: int, supervisor: tuple[int, int] = (-1, 0), ready: int = -1, follower: int = 0
+    root: str,
+    task_id: str,
+    sandbox: str,
+    lock_fd: int,
+    supervisor: tuple[int, int] = (-1, 0),
+    ready: int = -1,
+    follower: int = 0,
 ) -> NoReturn:
-    """This process is the task's keeper from here on."""
+    """This process is the task's keeper from here on. `sandbox`: "" for plain processes; the rest as in `keeper`."""
     socket, pid = supervisor
     for fd in (lock_fd, socket, ready):
         if fd >= 0:
             os.set_inheritable(fd, True)
-    argv = command("keeper", root, task_id, lock_fd, socket, pid, ready, follower)
+    argv = command("keeper", root, task_id, sandbox, lock_fd, socket, pid, ready, follower)
     os.execve(argv[0], argv, dict(os.environ))
     raise AssertionError
 

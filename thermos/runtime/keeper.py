@@ -32,7 +32,8 @@ import time
 
 from sandbox import spawn, syscalls
 from sandbox.cgroups import tree
-from sandbox.plan import Plan, parts, without
+from sandbox.plan import Plan, parts, plan, without
+from sandbox.spec import Spec
 from thermos import paths
 
 from . import identity, ledger, start
@@ -50,6 +51,9 @@ else:
 
 #: A process that stays, wakes up for nothing, and leaves the reaping to the kernel.
 _FIRST = ["thermos-pause", "infinity"]
+
+#: Namespaces every task gets where the host can give them.
+NAMESPACES = ("pid", "mount", "ipc", "uts")
 
 #: After this many supervisors in a row that died before they asked what there is, wait before the next one: in
 #: seconds, doubled up to the second number.
@@ -97,7 +101,7 @@ class _Run:
 
 
 class Keeper:
-    def __init__(self, root: str, task_id: str, lock: int, ready: int, follower: int) -> None:
+    def __init__(self, root: str, task_id: str, sandbox: str, lock: int, ready: int, follower: int) -> None:
         self._root = root
         self._task_id = task_id
         self._dir = paths.task_dir(root, task_id)
@@ -116,7 +120,10 @@ class Keeper:
         self._supervisor_fd = -1
         self._young = 0
         self._order: dict[str, Any] = {}
-        self._plan: Plan | None = None
+        self._wanted = plan(Spec(NAMESPACES, keep=(sandbox,))) if sandbox else None
+        self._plan: Plan | None = None  # what of it there is
+        self._missing: dict[str, str] = {}
+        self._parts_known = False  # an earlier keeper made it, and the journal says what of
         self._first: tuple[int, int, int, int] | None = None  # the first process: pid, ticks, plan's clone and enter
         self._init = -1  # its pidfd
         self._host_pid_ns = -1
@@ -151,6 +158,7 @@ class Keeper:
             self._take_supervisor(socket, supervisor)
         else:
             self._start_supervisor()
+        self._make_sandbox()
         while self._exit is None:
             timeout = None if self._restart_at is None else max(self._restart_at - now(), 0)
             for fd, events in self._epoll.poll(timeout):
@@ -415,14 +423,19 @@ class Keeper:
 
     # -- the sandbox
 
+    def _make_sandbox(self) -> None:
+        """Its first process, found again or made. The supervisor is still starting meanwhile."""
+        if self._first is None or not self._enter_again():
+            self._make_first()
+
     def do_prepare(self, order: dict[str, Any]) -> None:
-        """The sandbox's first process, found again or made; then every spawn may come."""
+        """What holds for every run; then every spawn may come."""
         self._order = order
-        if self._init >= 0 or (self._first is not None and self._enter_again()):
-            assert self._first is not None
-            self._say("prepared", self._first[0], None, None)
-            return
-        self._make_first()
+        self._tell_sandbox()
+
+    def _tell_sandbox(self) -> None:
+        got = dict.fromkeys(parts(self._plan), "private") if self._plan is not None else {}
+        self._say("prepared", self._first[0] if self._first else None, self._parts_known and got, self._missing)
 
     def _enter_again(self) -> bool:
         assert self._first is not None
@@ -435,6 +448,7 @@ class Keeper:
             os.close(init)
             return False
         self._plan = Plan(clone, [], enter)
+        self._parts_known = False
         self._have_init(init)
         return True
 
@@ -463,7 +477,8 @@ class Keeper:
             self._in_host_pid_ns(True)
 
     def _make_first(self) -> None:
-        plan = Plan(*self._order["plan"]) if self._order["plan"] else None
+        """Its first process. What the host cannot give is left out, and told."""
+        plan = self._wanted
         missing: dict[str, str] = {}
         self._plan = None
         while plan is not None and (plan.clone or plan.enter):
@@ -492,8 +507,8 @@ class Keeper:
             self._plan = plan
             self._have_init(os.pidfd_open(child.pid))
             break
-        got = dict.fromkeys(parts(self._plan), "private") if self._plan is not None else {}
-        self._say("prepared", self._first and self._first[0], got, missing)
+        self._missing = missing
+        self._parts_known = True
 
     # -- runs
 
@@ -512,6 +527,7 @@ class Keeper:
                 if self._plan is not None and self._init < 0:
                     step = "make its sandbox"
                     self._make_first()
+                    self._tell_sandbox()
             step = "fork"
             child = self._begin(key, leaf, argv, env, logs)
         except OSError as error:
@@ -830,11 +846,15 @@ def _field(text: str, name: str) -> int:
 
 
 def main() -> None:
-    """`keeper ROOT TASK_ID LOCK SOCKET SUPERVISOR READY FOLLOWER`: descriptors (-1: none) and pids (0: none)."""
-    root, task_id = sys.argv[1:3]
-    lock, socket, supervisor, ready, follower = map(int, sys.argv[3:8])
+    """`keeper ROOT TASK_ID SANDBOX LOCK SOCKET SUPERVISOR READY FOLLOWER`.
+
+    SANDBOX: the directory its processes run in; empty: they are plain processes. Then descriptors (-1: none) and
+    pids (0: none).
+    """
+    root, task_id, sandbox = sys.argv[1:4]
+    lock, socket, supervisor, ready, follower = map(int, sys.argv[4:9])
     for fd in (lock, socket, ready):
         if fd >= 0:
             os.set_inheritable(fd, False)
-    status = Keeper(root, task_id, lock, ready, follower).live(socket, supervisor)
+    status = Keeper(root, task_id, sandbox, lock, ready, follower).live(socket, supervisor)
     os._exit(status)  # nothing is buffered, and taking the interpreter down takes 5 ms

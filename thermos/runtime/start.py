@@ -26,12 +26,12 @@ def start_supervisor() -> tuple[int, int]:
     return ours.detach(), pid
 
 
-def start_keeper(root: str, task_id: str, lock: int, supervisor: int) -> int:
+def start_keeper(root: str, task_id: str, sandbox: str, lock: int, supervisor: int) -> int:
     """Start a keeper in place of one that died, for a supervisor that lives: the supervisor's end of the socket."""
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     for fd in (theirs.fileno(), lock):
         os.set_inheritable(fd, True)
-    argv = command("keeper", root, task_id, lock, theirs.fileno(), supervisor, -1, 0)
+    argv = command("keeper", root, task_id, sandbox, lock, theirs.fileno(), supervisor, -1, 0)
     os.posix_spawn(argv[0], argv, dict(os.environ), setsid=True, setsigdef=range(1, 32))
     os.set_inheritable(lock, False)
     theirs.close()

@@ -42,13 +42,20 @@ def limits_again(accepted: Accepted) -> None:
         )
 
 
+def sandbox_of(accepted: Accepted) -> str:
+    """The directory that a keeper makes namespaces around, if the task is to have any."""
+    return "" if accepted.isolation_mode == "none" else accepted.sandbox
+
+
 def take_over(root: str, task_id: str) -> bool:
     """Start a detached keeper for a task. True once the task is supervised, by it or by somebody else."""
     fd = take_lock(root, task_id)
     if fd < 0:
         return True
-    limits_again(tasks.read_accepted(root, task_id))
-    done = accept.detach(lambda ready: accept.become_keeper(root, task_id, fd, ready=ready))
+    accepted = tasks.read_accepted(root, task_id)
+    limits_again(accepted)
+    sandbox = sandbox_of(accepted)
+    done = accept.detach(lambda ready: accept.become_keeper(root, task_id, sandbox, fd, ready=ready))
     os.close(fd)
     return done
 

@@ -15,8 +15,6 @@ from typing import Any
 
 import msgspec
 
-from sandbox.plan import plan
-from sandbox.spec import Spec
 from thermos import paths
 from thermos.core.effects import Effect, End, Launch, Signal
 from thermos.core.records import (
@@ -34,9 +32,6 @@ from thermos.core.task import Accepted
 
 from . import clock, identity, start
 from .wire import MOST_FDS, Closed, Wire
-
-#: Namespaces every task gets where the host can give them.
-NAMESPACES = ("pid", "mount", "ipc", "uts")
 
 #: Exit status of `run`, `wait` and `resume`, by task state.
 EXIT_STATUS = {"SUCCESS": 0, "FAILED": 1, "LOST": 137, "KILLED": 143}
@@ -102,9 +97,6 @@ class World:
     def greet(self) -> None:
         """Tell the keeper what it needs to know; it answers with all that it knows, and then `all_told` is set."""
         accepted = self._accepted
-        wanted_namespaces = accepted.isolation_mode != "none" and not self._state.ended
-        spec = Spec(NAMESPACES if wanted_namespaces else (), keep=(accepted.sandbox,))
-        steps = plan(spec)
         mine = (os.geteuid(), os.getegid(), tuple(os.getgroups()))
         wanted = (accepted.uid, accepted.gid, accepted.groups)
         self._wire.send(
@@ -112,7 +104,6 @@ class World:
                 "prepare",
                 {
                     "group": accepted.cgroups,
-                    "plan": (steps.clone, steps.first, steps.enter),
                     "credentials": wanted if wanted != mine else None,
                     "directory": accepted.sandbox,
                     "env": accepted.env,
@@ -127,6 +118,11 @@ class World:
         self._wire.send(("hello",))
         if self._durable:
             self._wire.send(("durable",))
+
+    def _sandbox(self) -> str:
+        """The directory to make namespaces around; none where they are not wanted, or not any more."""
+        wanted = self._accepted.isolation_mode != "none" and not self._state.ended
+        return self._accepted.sandbox if wanted else ""
 
     # -- the clock
 
@@ -236,8 +232,8 @@ class World:
                 return Emptied(at=at + self.epoch, process=process, run=run) if self._lingers(process, run) else None
             case "prepared":
                 init, got, missing = rest
-                if got is None:
-                    return None
+                if got is False or (init is None and not missing):
+                    return None  # an earlier keeper made it, and the journal knows; or it is not wanted
                 return Sandboxed(at=self.now(), init=init, got=got, missing=missing)
             case "signal":
                 return KillRequested(at=self.now(), by=signal.Signals(rest[0]).name)
@@ -307,7 +303,7 @@ class World:
         """The keeper died. Its children live; start another one, which gets the pidfds we hold."""
         self._poll.unregister(self._wire.fileno())
         self._wire.close()
-        self._wire = Wire(start.start_keeper(self.root, self.task_id, self._lock, os.getpid()))
+        self._wire = Wire(start.start_keeper(self.root, self.task_id, self._sandbox(), self._lock, os.getpid()))
         self._poll.register(self._wire.fileno(), select.POLLIN)
         self.greet()
 
