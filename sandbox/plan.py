@@ -42,7 +42,10 @@ def without(given: Plan, part: str) -> Plan:
     row = NAMESPACES.get(part)
     if row is None:
         return Plan(given.clone, [op for op in given.first if op[1] != part], given.enter)
-    return Plan(given.clone & ~row.flag, [op for op in given.first if op[0] != part], given.enter & ~row.flag)
+    left = [op for op in given.first if op[0] != part]
+    if part == "pid":  # a new /proc would show the processes of all, and be called private
+        left = [op for op in left if op[1] != "/proc"]
+    return Plan(given.clone & ~row.flag, left, given.enter & ~row.flag)
 
 
 def parts(given: Plan) -> list[str]:

@@ -128,8 +128,11 @@ class Child:
 
     def wait(self) -> None:
         """Until it is known that the program is executing. Raises Failure."""
-        while said := self._socket.recv(4096):
-            self._said += said
+        try:
+            while said := self._socket.recv(4096):
+                self._said += said
+        except ConnectionResetError:
+            pass  # its end, when it did not come to read its order
         self._verdict()
 
     def _verdict(self) -> bool:
@@ -227,8 +230,10 @@ def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object
             failed = (0, repr(error))
         else:
             raise AssertionError("execve came back")
-        never(gate.step, *failed)
-        gate.failed(*failed)
+        try:
+            never(gate.step, *failed)
+        finally:
+            gate.failed(*failed)
     finally:
         os._exit(NEVER_EXECUTED)
 

@@ -1,4 +1,9 @@
-"""The outside: start the machine, hand on what it says, and leave nothing of it behind."""
+"""A throw-away virtual machine: Debian's user-mode-linux, a kernel that runs as a process.
+
+This is the outside: it starts the machine, hands on what it says, and leaves nothing of it behind. The inside is
+`init.py`, the machine's first process. They share a directory with the command in it, and three consoles: output,
+errors and exit status of the command.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +45,7 @@ def main() -> int:
         return _no_machine(f"a pid namespace takes root: {error.strerror}")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _leave)
-    with tempfile.TemporaryDirectory(prefix="vm.", dir="/var/tmp") as directory:
+    with tempfile.TemporaryDirectory(prefix="vm.") as directory:
         return _run(Path(directory), given)
 
 
@@ -56,13 +61,16 @@ def _leave(number: int, frame: object) -> NoReturn:
 def _run(directory: Path, given: argparse.Namespace) -> int:
     init = _write_init(directory, given.command)
     readers, writers = zip(*(os.pipe() for _ in range(3)), strict=True)
-    consoles = [f"con{number}=null,fd:{fd}" for number, fd in enumerate(writers, 1)]
-    kernel = [KERNEL, f"mem={given.memory}M", f"uml_dir={directory}", "con=null", "con0=null,fd:2", *consoles]
+    kernel = [KERNEL, f"mem={given.memory}M", f"uml_dir={directory}"]
     root = ["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}"]
+    consoles = ["con=null", "con0=null,fd:2", *(f"con{n}=null,fd:{fd}" for n, fd in enumerate(writers, 1))]
     log = sys.stderr if given.verbose else subprocess.DEVNULL
     machine = subprocess.Popen(
-        [*kernel, *root],
-        **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "pass_fds": writers},
+        [*kernel, *root, *consoles],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=writers,
         env={**os.environ, "TMPDIR": "/dev/shm"},  # where its memory is a file
         start_new_session=True,
         preexec_fn=_die_with_parent,
@@ -74,6 +82,8 @@ def _run(directory: Path, given: argparse.Namespace) -> int:
     except TimeoutError:
         print(f"vm: the command did not end within {given.timeout:g} seconds", file=sys.stderr)
         return TIMED_OUT
+    except BrokenPipeError:  # nobody reads on
+        return 128 + signal.SIGPIPE
     finally:
         machine.kill()  # the first process of a pid namespace: the kernel ends the others with it
         machine.wait()
@@ -104,10 +114,10 @@ def _hand_on(readers: tuple[int, ...], deadline: float) -> bytes:
         for fd in readers:
             selector.register(fd, selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(deadline - time.monotonic())
-            if not ready:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise TimeoutError
-            for key, _ in ready:
+            for key, _ in selector.select(left):
                 output, data = outputs[key.fd], os.read(key.fd, 1 << 16)
                 if not data:
                     selector.unregister(key.fd)

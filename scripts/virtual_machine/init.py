@@ -14,7 +14,7 @@ import termios
 import traceback
 import tty
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from sandbox.syscalls import mount, sethostname
@@ -84,7 +84,7 @@ def _console(number: int) -> int:
     return fd
 
 
-def _run(order: dict[str, object]) -> int:
+def _run(order: dict[str, Any]) -> int:
     """The command's exit status, or 128 and its signal. Orphans that come to us are let go meanwhile."""
     out, err = _console(1), _console(2)
     child = os.fork()
@@ -100,18 +100,16 @@ def _run(order: dict[str, object]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _become(order: dict[str, object], out: int, err: int) -> NoReturn:
-    argv, cwd, env = order["argv"], order["cwd"], order["env"]
-    assert isinstance(argv, list) and isinstance(cwd, str) and isinstance(env, dict)
+def _become(order: dict[str, Any], out: int, err: int) -> NoReturn:
     try:
         os.setsid()
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(err, 2)
-        os.chdir(cwd)
-        os.execvpe(argv[0], argv, env)
+        os.chdir(order["cwd"])
+        os.execvpe(order["argv"][0], order["argv"], order["env"])
     except OSError as error:
-        os.write(2, f"vm: cannot execute {argv[0]}: {error.strerror}\n".encode())
+        os.write(2, f"vm: cannot execute {order['argv'][0]}: {error.strerror}\n".encode())
     finally:
         os._exit(127)
 

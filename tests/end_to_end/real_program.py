@@ -69,9 +69,7 @@ class Program:
     def start(self, *words: str, **how: Any) -> Started:
         identity: dict[str, Any] = {"user": self.uid, "group": self.uid, "extra_groups": []} if self.uid else {}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        process = Started(
-            self._command(words), text=True, env=self.environment, **identity, **{**streams, **how}
-        )
+        process = Started(self._command(words), text=True, env=self.environment, **identity, **{**streams, **how})
         self.running.append(process)
         return process
 
@@ -88,9 +86,11 @@ class Program:
         path.chmod(0o644)
         return str(path)
 
-    def begin(self, processes: list[dict[str, Any]], *words: str, **fields: Any) -> Started:
+    def begin(
+        self, processes: list[dict[str, Any]], *words: str, pass_fds: tuple[int, ...] = (), **fields: Any
+    ) -> Started:
         """`run` of a task of these processes under the id `self.id`."""
-        return self.start("run", self.write(processes, **fields), "--task-id", self.id, *words)
+        return self.start("run", self.write(processes, **fields), "--task-id", self.id, *words, pass_fds=pass_fds)
 
     # -- what is there
 
@@ -240,6 +240,6 @@ def leftovers(program: Program, mounts_before: list[str]) -> None:
     assert mounts() == mounts_before
     if program.root.is_dir():
         left = [path for path in program.root.rglob("*") if path.is_socket() or path.parent.name == "ports"]
-        left += [path for path in (program.root / "tasks").glob(".*")]
-        left += [path for path in program.root.rglob("*.new")]
+        left += (program.root / "tasks").glob(".*")
+        left += program.root.rglob("*.new")
         assert left == []

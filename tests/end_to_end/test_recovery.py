@@ -95,7 +95,10 @@ def test_a_chain_survives_twenty_kills_of_its_supervisor_with_each_step_run_once
     assert run.wait() == 0
     assert killed >= 10
     assert program.ran() == [f"{name} 0" for name in names]
-    assert {name: program.exits(name) for name in names} == dict.fromkeys(names, [(0, None, "waited")])
+    ends = {
+        name: [(run["exit"]["code"], run["exit"]["source"]) for run in runs] for name, runs in program.runs().items()
+    }
+    assert ends == {name: [(0, "waited")] for name in names}
 
 
 def test_a_killed_keeper_is_replaced_and_the_exit_status_kept(program: Program) -> None:
@@ -427,6 +430,15 @@ def test_json_gives_every_record_as_a_line_and_the_tasks_exit_status(program: Pr
         "FINALIZING",
         "FAILED",
     ]
+
+
+def test_what_the_caller_has_open_does_not_reach_a_process(program: Program) -> None:
+    reader, writer = os.pipe()
+    run = program.begin([{"name": "first", "argv": ["/bin/ls", "/proc/self/fd"]}], pass_fds=(reader, writer))
+    assert run.wait() == 0
+    os.close(reader)
+    os.close(writer)
+    assert program.log("first").split() == ["0", "1", "2", "3"]  # the last is its own, to list the others
 
 
 # -- limits

@@ -51,7 +51,7 @@ def test_a_command_out_of_time_gives_124_and_what_it_had_said(tmp_path: Path) ->
 
 
 def test_a_killed_vm_takes_its_machine_with_it(tmp_path: Path) -> None:
-    environment = {**os.environ, "MARK": str(tmp_path)}
+    environment = {**os.environ, "MARK": str(tmp_path), "TMPDIR": str(tmp_path)}
     command = [str(VM), "--", "sh", "-c", "echo up; exec sleep 1000"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as vm:
         assert vm.stdout is not None

@@ -15,9 +15,12 @@ from .kind import Cannot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import Any
 
     from thermos.formats import Loaded
+else:
+    import _signal  # what `signal` wraps, without its enumerations: 5 ms
 
 
 def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
@@ -80,13 +83,19 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
         raise Cannot(f"cannot use --port {unbound[0]}=...: the task mentions no such port", 2)
     named = given["user"] or loaded.task(asked.values(task_id, "", _no_ports(loaded)))["user"]
     user = accept.user(named)
+    # From here on a signal waits for the keeper that we become, so that it ends the task and not only us.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
     place = accept.Place(root, task_id)
+    if os.path.isdir(paths.task_dir(root, task_id)):  # somebody ran the same id at the same moment, and was first
+        place.discard()
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM, _signal.SIGINT))
+        return _go_on(asked, loaded, task_id)
     ports: dict[str, int] = {}
     group: dict[str, str] = {}
     try:
         ports = accept.reserve_ports(root, task_id, loaded.ports, asked.ports)
         task = loaded.task(asked.values(task_id, user.name, ports))
-        group, isolation = accept.isolate(task_id, mode, task["resources"])
+        group, isolation = accept.isolate(place.group, mode, task["resources"])
         sandbox = os.path.abspath(given["sandbox"]) if given["sandbox"] else f"{paths.task_dir(root, task_id)}/sandbox"
         settled = place.settle(
             {
@@ -167,9 +176,12 @@ def _go_on(asked: _Asked, loaded: Loaded, task_id: str) -> int:
     from thermos.core.task import Task
 
     accepted = read_accepted(asked.root, task_id)
-    wanted = loaded.task(asked.values(task_id, accepted.user, accepted.ports))
-    same_ports = all(accepted.ports.get(name) == number for name, number in asked.ports.items())
-    if msgspec.convert(wanted, Task) != accepted.task or not same_ports:
+    same = set(loaded.ports) == set(accepted.ports)
+    same = same and all(accepted.ports.get(name) == number for name, number in asked.ports.items())
+    if same:
+        wanted = loaded.task(asked.values(task_id, accepted.user, accepted.ports))
+        same = msgspec.convert(wanted, Task) == accepted.task
+    if not same:
         raise Cannot(f"cannot use the task id {task_id}: another task has it, and ids are never used twice", 73)
     return resume(asked.given, asked.root, task_id)
 

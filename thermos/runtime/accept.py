@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import fcntl
 import json
 import os
 import sys
@@ -21,8 +22,11 @@ from .start import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
+else:
+    import _signal
 
 #: Where a port that was not asked for by number comes from: below what the kernel hands out by itself.
 PORTS = range(31000, 32000)
@@ -93,6 +97,8 @@ def check_id(task_id: str) -> None:
 def reserve_ports(root: str, task_id: str, names: tuple[str, ...], asked: Mapping[str, int]) -> dict[str, int]:
     """A port for each name: the one asked for, or a free one. Held for the task until it ends.
 
+    The caller has its turn (see `Place`): so a port whose holder is no task is nobody's.
+
     Raises CannotAccept where one is taken. What was reserved is given back then.
     """
     held: dict[str, int] = {}
@@ -144,10 +150,10 @@ def _hold_port(root: str, task_id: str, number: int) -> bool:
 
 
 def _over(root: str, task_id: str) -> bool:
-    """Whether nobody is in charge of a task and nobody can come to be: it has ended."""
-    from thermos.checkpoint.tasks import read_accepted, read_state
+    """Whether a task has ended, and nobody is in charge who is about to give back its ports."""
+    from thermos.checkpoint.tasks import read_accepted, read_state, supervised
 
-    ended: bool = read_state(root, read_accepted(root, task_id)).ended
+    ended: bool = not supervised(root, task_id) and read_state(root, read_accepted(root, task_id)).ended
     return ended
 
 
@@ -175,8 +181,8 @@ def _free(number: int) -> bool:
 # -- the group and its limits
 
 
-def isolate(task_id: str, mode: str, resources: Mapping[str, Any]) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """The task's group with its limits set, and asked-versus-got.
+def isolate(name: str, mode: str, resources: Mapping[str, Any]) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The task's group, of that name, with its limits set, and asked-versus-got.
 
     Raises CannotAccept in mode `strict` where a limit that the task asks for cannot be had; nothing is left then.
     """
@@ -193,7 +199,7 @@ def isolate(task_id: str, mode: str, resources: Mapping[str, Any]) -> tuple[dict
         ]
     else:
         try:
-            group = tree.make(task_id)
+            group = tree.make(name)
             reason = ""
         except (tree.CannotLimit, OSError) as error:
             group, reason = {}, str(error)
@@ -218,16 +224,26 @@ def _row(what: str, asked: str, got: str | None, why_not: str) -> dict[str, Any]
 
 
 class Place:
-    """A task's directory while it is being made: under a temporary name, with its lock held."""
+    """A task's directory while it is being made: under a temporary name, with its lock held.
+
+    One task at a time is made under a root: whoever makes one holds a lock on the directory of all until it is in its
+    place. So nobody else is just about to take the same id, the same group or the same port.
+    """
 
     def __init__(self, root: str, task_id: str) -> None:
         """Raises CannotAccept: no permission, no space, a read-only file system."""
         self.root = root
         self.task_id = task_id
+        self._turn = -1
         self.temporary = f"{paths.tasks_dir(root)}/.{task_id}.{os.getpid()}"
         try:
             os.makedirs(paths.tasks_dir(root), mode=0o711, exist_ok=True)
+            self._turn = os.open(paths.tasks_dir(root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
             os.mkdir(self.temporary, 0o711)
+            made = os.stat(self.temporary)
+            #: A name for the task's group that no task of the same id under another root has.
+            self.group = f"{task_id}.{made.st_dev:x}-{made.st_ino:x}"
             self.lock = os.open(f"{self.temporary}/{paths.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             lock.take(self.lock)
         except OSError as error:
@@ -255,6 +271,7 @@ class Place:
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                     return False
                 raise
+            self._end_turn()
         except OSError as error:
             raise CannotAccept(73, f"cannot create the task in {self.root}: {_why(error)}") from None
         return True
@@ -263,6 +280,12 @@ class Place:
         import shutil
 
         shutil.rmtree(self.temporary, ignore_errors=True)
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self._turn >= 0:
+            os.close(self._turn)
+            self._turn = -1
 
 
 def _make_sandbox(path: str, owner: User) -> None:
@@ -310,6 +333,7 @@ def detach(begin: Callable[[int], NoReturn]) -> bool:
     reader, writer = os.pipe2(os.O_CLOEXEC)
     if os.fork():
         os.close(writer)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         said = os.read(reader, 1)
         os.close(reader)
         return said == b"1"
@@ -328,4 +352,4 @@ def follow_journal(root: str, task_id: str) -> int:
     """Start a child that prints the task's journal as JSON lines, as it grows. Returns its pid."""
     code = "import sys; from thermos.cli import main; sys.exit(main())"
     argv = [sys.executable, "-c", code, "read", task_id, "--follow", "--json", "--root", root]
-    return os.posix_spawn(argv[0], argv, dict(os.environ), setsid=True)
+    return os.posix_spawn(argv[0], argv, dict(os.environ), setsid=True, setsigmask=())

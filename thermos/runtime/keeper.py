@@ -279,7 +279,11 @@ class Keeper:
                 lines.append(("never", *key, number, ledger.quote(step), ledger.quote(text)))
             elif run.ended:
                 lines.append(("exited", *key, *run.ended[:6]))
-        self._ledger.rewrite(lines)
+        try:
+            self._ledger.rewrite(lines)
+        except OSError:
+            self._ledger.size = 0  # a full disk: again when it has grown as much once more
+            return
         if self._ledger.size > ledger.LARGEST // 2:  # all of it is alive: next time much later
             self._ledger.size = -self._ledger.size
 
@@ -788,7 +792,8 @@ class Keeper:
                     os.kill(pid, 9)
                 except ProcessLookupError:
                     pass
-            os.waitid(os.P_PID, children[0], os.WEXITED | os.WNOWAIT)
+            # Any of them: the first process of a pid namespace is not gone before we have reaped the others in it.
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
 
 
 def _only_wake_up(number: int, frame: object) -> None:
@@ -853,8 +858,11 @@ def main() -> None:
     """
     root, task_id, sandbox = sys.argv[1:4]
     lock, socket, supervisor, ready, follower = map(int, sys.argv[4:9])
-    for fd in (lock, socket, ready):
-        if fd >= 0:
-            os.set_inheritable(fd, False)
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2:  # ours, and what our caller had open: no process of the task gets it
+            try:
+                os.set_inheritable(fd, False)
+            except OSError:
+                pass  # the one that listed them
     status = Keeper(root, task_id, sandbox, lock, ready, follower).live(socket, supervisor)
     os._exit(status)  # nothing is buffered, and taking the interpreter down takes 5 ms

@@ -48,7 +48,7 @@ class Ledger:
     def lines(self) -> list[list[str]]:
         """Every whole line, as words."""
         data = self._read()
-        return [line.split() for line in data.decode(errors="replace").split("\n")[:-1] if line]
+        return [line.split(" ") for line in data.decode(errors="replace").split("\n")[:-1] if line]
 
     def append(self, *words: object) -> None:
         """One line, in the file when this returns. Raises OSError: on a full disk nothing of it stays."""
@@ -68,11 +68,14 @@ class Ledger:
             pass
         fd = self._open(fresh)
         data = "".join(" ".join(map(str, words)) + "\n" for words in lines).encode()
-        if os.write(fd, data) < len(data):
+        try:
+            if os.write(fd, data) < len(data):
+                raise OSError(28, os.strerror(28), fresh)
+            os.rename(fresh, self._path)
+        except OSError:
             os.close(fd)
             os.unlink(fresh)
-            raise OSError(28, os.strerror(28), fresh)
-        os.rename(fresh, self._path)
+            raise
         os.close(self._fd)
         self._fd = fd
         self.size = len(data)

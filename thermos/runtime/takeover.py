@@ -36,7 +36,7 @@ def limits_again(accepted: Accepted) -> None:
     if accepted.cgroups and not all(os.path.isdir(directory) for directory in accepted.cgroups.values()):
         resources = accepted.task.resources
         accept.isolate(
-            accepted.task_id,
+            os.path.basename(next(iter(accepted.cgroups.values()))),
             "best-effort",
             {"cpu": resources.cpu, "ram": resources.ram, "pids": resources.pids, "disk": resources.disk},
         )

@@ -104,7 +104,7 @@ class World:
                 "prepare",
                 {
                     "group": accepted.cgroups,
-                    "credentials": wanted if wanted != mine else None,
+                    "credentials": wanted if wanted != mine and os.geteuid() == 0 else None,
                     "directory": accepted.sandbox,
                     "env": accepted.env,
                 },

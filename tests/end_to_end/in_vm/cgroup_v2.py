@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[level]) for level in (1, 2, 3)]
+sys.path.extend(str(Path(__file__).parents[level]) for level in (1, 2))
 from deadline import until
 from real_program import AWAIT, RAN, Program, Started, gone
 
