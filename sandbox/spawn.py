@@ -133,10 +133,15 @@ class Child:
                 self._said += said
         except ConnectionResetError:
             pass  # its end, when it did not come to read its order
+        self._socket.close()
         self._verdict()
 
-    def _verdict(self) -> bool:
+    def close(self) -> None:
+        """Its channel is of no use any more. A poller must have let go of it before: children forked since hold it
+        open too, and to the kernel it is not closed."""
         self._socket.close()
+
+    def _verdict(self) -> bool:
         if self._said == _READY:
             return True
         if not self._said:

@@ -28,7 +28,9 @@ def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
     asked = _Asked(given)
     try:
         loaded = load(given["file"], asked.bindings)
-        task_id = given["task_id"] or accept.new_id(loaded.task(asked.values("", "", _no_ports(loaded)))["name"])
+        task_id = given["task_id"]
+        if task_id is None:
+            task_id = accept.new_id(loaded.task(asked.values("", "", _no_ports(loaded)))["name"])
         accept.check_id(task_id)
         if os.path.isdir(paths.task_dir(asked.root, task_id)):
             return _go_on(asked, loaded, task_id)
@@ -85,6 +87,7 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     user = accept.user(named)
     # From here on a signal waits for the keeper that we become, so that it ends the task and not only us.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
+    os.umask(0o022)  # a stricter one would keep the task's user out of the sandbox
     place = accept.Place(root, task_id)
     if os.path.isdir(paths.task_dir(root, task_id)):  # somebody ran the same id at the same moment, and was first
         place.discard()

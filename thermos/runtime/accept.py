@@ -110,7 +110,7 @@ def reserve_ports(root: str, task_id: str, names: tuple[str, ...], asked: Mappin
                     raise CannotAccept(69, f"cannot give port {name} the number {asked[name]}: another task holds it")
                 held[name] = asked[name]
             else:
-                held[name] = _any_port(root, task_id, name)
+                held[name] = _any_port(root, task_id, name, {*held.values(), *asked.values()})
     except CannotAccept:
         release_ports(root, task_id, held)
         raise
@@ -157,11 +157,11 @@ def _over(root: str, task_id: str) -> bool:
     return ended
 
 
-def _any_port(root: str, task_id: str, name: str) -> int:
+def _any_port(root: str, task_id: str, name: str, others: set[int]) -> int:
     start = int.from_bytes(os.urandom(2), "little") % len(PORTS)
     candidates: list[int] = [*PORTS[start:], *PORTS[:start]]
     for number in candidates:
-        if _free(number) and _hold_port(root, task_id, number):
+        if number not in others and _free(number) and _hold_port(root, task_id, number):
             return number
     raise CannotAccept(69, f"cannot find a free port for {name} from {PORTS[0]} to {PORTS[-1]}")
 

@@ -35,10 +35,18 @@ def ticks(pid: int) -> int | None:
 def zombie_status(pid: int, started: int) -> int | None:
     """Field 52, the wait status of a zombie that nobody has reaped yet.
 
-    The kernel shows 0 to those who may not trace the process, so a 0 is believed only of root.
+    The kernel shows 0 to those who may not trace the process, so a 0 is believed only of root and of ourselves.
     """
     fields = _stat(pid)
     if fields is None or fields[0] != "Z" or int(fields[19]) != started:
         return None
     status = int(fields[49])
-    return status if status or os.geteuid() == 0 else None
+    return status if status or os.geteuid() == 0 or _is_ours(pid) else None
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        owner = os.stat(f"/proc/{pid}")
+    except OSError:
+        return False
+    return (owner.st_uid, owner.st_gid) == (os.geteuid(), os.getegid())

@@ -612,7 +612,8 @@ class Keeper:
                 return
         except spawn.Failure as failure:
             run.never = (failure.step, failure.errno, failure.text, now())
-        self._watch.pop(child.channel, None)  # its closing has taken it out of the epoll set
+        self._off(child.channel)
+        child.close()
         run.child = None
         if run.never is None:
             run.executed = True

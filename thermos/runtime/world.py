@@ -358,7 +358,7 @@ class World:
                 return {"ok": True}, [KillRequested(at=self.now(), by=by, wait=wait, force=bool(asked.get("force")))]
             if name == "signal":
                 return self._signal_request(str(asked["process"]), int(asked["signal"]))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass
         return {"ok": False, "why": "cannot understand the request"}, []
 
