@@ -87,10 +87,16 @@ class Program:
         return str(path)
 
     def begin(
-        self, processes: list[dict[str, Any]], *words: str, pass_fds: tuple[int, ...] = (), **fields: Any
+        self,
+        processes: list[dict[str, Any]],
+        *words: str,
+        pass_fds: tuple[int, ...] = (),
+        umask: int = -1,
+        **fields: Any,
     ) -> Started:
         """`run` of a task of these processes under the id `self.id`."""
-        return self.start("run", self.write(processes, **fields), "--task-id", self.id, *words, pass_fds=pass_fds)
+        words = ("run", self.write(processes, **fields), "--task-id", self.id, *words)
+        return self.start(*words, pass_fds=pass_fds, umask=umask)
 
     # -- what is there
 
@@ -226,7 +232,9 @@ def mounts() -> list[str]:
 
 def groups(program: Program) -> list[str]:
     """Every group of this program's tasks that there is."""
-    return [str(found) for directory in set(tree.own().values()) for found in Path(directory).rglob(f"*{program.id}*")]
+    patterns = (f"thermos/*{program.id}*", f"thermos.*{program.id}*")
+    own = [Path(directory) for directory in set(tree.own().values())]
+    return [str(found) for directory in own for pattern in patterns for found in directory.glob(pattern)]
 
 
 def leftovers(program: Program, mounts_before: list[str]) -> None:

@@ -213,6 +213,13 @@ def test_a_port_that_somebody_listens_on_is_not_chosen(tmp_path: Path, monkeypat
     assert list((tmp_path / "tasks").iterdir()) == []
 
 
+def test_ports_of_one_task_have_different_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accept, "PORTS", range(31460, 31470))
+    names = tuple("abcdefghi")
+    _, _, ports = settle(tmp_path, "a", {"i": 31465}, names=names)
+    assert len(set(ports.values())) == len(names)
+
+
 def test_where_every_port_is_held_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accept, "PORTS", range(31450, 31452))
     settle(tmp_path, "a", names=("one", "two"))

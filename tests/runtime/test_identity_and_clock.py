@@ -67,6 +67,36 @@ def test_a_zombies_status_is_known_while_it_is_one_and_its_pidfds_after(script: 
     os.close(pidfd)
 
 
+@pytest.mark.root
+def test_a_plain_user_knows_the_status_of_its_own_zombies_and_no_others() -> None:
+    """Of others' the kernel shows 0, and that must not be taken for success."""
+
+    def zombie(uid: int, script: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(["/bin/sh", "-c", script], user=uid, group=uid, extra_groups=[])
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        return process
+
+    zombies = [zombie(0, "exit 0"), zombie(0, "exit 7"), zombie(65534, "exit 0"), zombie(65534, "exit 7")]
+    ticks = [identity.ticks(process.pid) or 0 for process in zombies]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            seen = [identity.zombie_status(one.pid, began) for one, began in zip(zombies, ticks, strict=True)]
+            os.write(writer, repr(seen).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    for process in zombies:
+        process.wait()
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        assert told.read() == repr([None, None, 0, 7 << 8])
+
+
 def test_time_is_the_date_and_never_runs_backwards_over_a_reboot() -> None:
     assert abs(clock.since_boot() + clock.fresh_epoch(0) - time.time()) < 5
     later = time.time() + 1000

@@ -396,7 +396,7 @@ class Keeper:
                 continue
             if run.ended is None and run.never is None:
                 self._adopt(key, run)
-            else:
+            elif not run.lingers:
                 self._clear(key)  # an earlier keeper may have died over it
         for key, run in list(self._runs.items()):
             self._tell(key, run)
@@ -705,10 +705,7 @@ class Keeper:
                 continue  # version 1: it tells nobody
             self._watch_empty(key, fd)
             return
-        for _ in range(1000):
-            if tree.remove(leaf):
-                break
-            time.sleep(0.001)
+        _remove_patiently(leaf)
         self._runs[key].lingers = False
 
     def _watch_empty(self, key: _Key, fd: int) -> None:
@@ -717,11 +714,14 @@ class Keeper:
 
     def _check_empty(self, key: _Key, fd: int) -> None:
         run = self._runs[key]
-        os.pread(fd, 256, 0)  # before looking: this arms the event for what happens after
-        if not tree.remove(self._leaf(run.leaf)):
-            return
+        try:
+            if b"populated 1" in os.pread(fd, 256, 0):  # to read it also arms the event for what happens after
+                return
+        except OSError:
+            pass  # ENODEV: its directory is gone already, with others of the leaf still there
         self._off(fd)
         os.close(fd)
+        _remove_patiently(self._leaf(run.leaf))
         run.lingers = False
         if run.told and self._heard:
             self._say("emptied", *key, now())
@@ -799,6 +799,14 @@ class Keeper:
 
 def _only_wake_up(number: int, frame: object) -> None:
     """A handler must be there for the wake-up descriptor to be written to."""
+
+
+def _remove_patiently(leaf: list[str]) -> None:
+    """A leaf whose last process is gone, or will be in a moment. Not every tree says so at the same time."""
+    for _ in range(1000):
+        if tree.remove(leaf):
+            return
+        time.sleep(0.001)
 
 
 def _wait_status(code: int, status: int) -> int:
