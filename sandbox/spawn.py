@@ -16,6 +16,7 @@ import marshal
 import os
 
 from . import syscalls
+from .cgroups.tree import PROCS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ _READY = b"\0"
 
 #: Exit status of a child that did not come to execute its program.
 NEVER_EXECUTED = 127
+
+#: Why a fork itself fails. Anything else (an old kernel, a seccomp filter around us, a group that is gone) is about
+#: the birth into a cgroup: the child is born here then, moves by itself, and says what is wrong with that.
+_NO_FORK_AT_ALL = (errno.EAGAIN, errno.ENOMEM)
 
 #: The step of a child whose parent died before it opened the gate: it may be asked for again.
 ORPHANED = "wait"
@@ -193,6 +198,16 @@ def fork(place: Place, never: Callable[[str, int, str], object]) -> Child:
     `never` is called in the child with (step, errno, text) if it will not execute anything: so the fact is kept
     even where the parent is not there to be told.
     """
+    whole = [file for file in place.cgroups if file.endswith("/" + PROCS)]
+    if len(whole) == 1:
+        rest = [file for file in place.cgroups if file not in whole]
+        try:
+            directory = whole[0].removesuffix("/" + PROCS)
+            born = Place(place.directory, place.logs, rest, place.credentials, place.init, place.enter)
+            return _fork(lambda gate: _become(born, gate), never, directory)
+        except OSError as error:
+            if error.errno in _NO_FORK_AT_ALL:
+                raise
     return _fork(lambda gate: _become(place, gate), never)
 
 
@@ -208,10 +223,10 @@ def _tell_nobody(step: str, number: int, text: str) -> None:
     """The parent waits for the first process, and is told by its channel."""
 
 
-def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object]) -> Child:
+def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object], born_in: str = "") -> Child:
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
-        pid = os.fork()
+        pid = syscalls.fork_into(born_in) if born_in else os.fork()
     except OSError:
         ours.close()
         theirs.close()

@@ -203,21 +203,6 @@ def _enable(directory: str) -> None:
         write(f"{directory}/cgroup.subtree_control", " ".join("+" + name for name in missing))
 
 
-def warm_up() -> None:
-    """Make the kernel ready for moving a process, without waiting for it.
-
-    The first move after a quiet moment waits 10 to 15 ms for an RCU grace period (the lock that keeps fork out is a
-    per-CPU one); those that follow soon do not. So a child that is about to be forgotten moves itself to where it is.
-    """
-    for directory in own().values():
-        argv = ["/bin/sh", "-c", 'echo 0 2>/dev/null >"$0"', f"{directory}/{PROCS}"]
-        try:
-            os.posix_spawn(argv[0], argv, {})
-        except OSError:
-            pass  # it would only have been quicker
-        return
-
-
 def limit(group: Mapping[str, str], limits: Limits) -> list[tuple[str, str, str | None, str]]:
     """Set the limits and read them back: a list of (controller, asked, got or None, why not)."""
     answers: list[tuple[str, str, str | None, str]] = []
@@ -268,8 +253,9 @@ def directories(group: Mapping[str, str], leaf: str = "") -> list[str]:
 def joins(group: Mapping[str, str], leaf: str) -> list[str]:
     """The files of a leaf that a process writes "0" to, to be in it.
 
-    In a version 1 tree that is `tasks`, which moves one thread: it spares the process, which has only one, the wait
-    for an RCU grace period that moving a whole process costs. In version 2 only whole processes move.
+    Moving a whole process waits, after a quiet moment, 10 to 15 ms for an RCU grace period, and holds up whoever makes
+    or removes a group meanwhile. In a version 1 tree `tasks` moves one thread, and a process that has only one is
+    spared that. In version 2 only whole processes move, so it is better to be born there: see `spawn.fork`.
     """
     unified = group.get("unified")
     return [f"{each}/{leaf}/{PROCS if each == unified else 'tasks'}" for each in dict.fromkeys(group.values())]

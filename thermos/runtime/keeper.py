@@ -150,7 +150,6 @@ class Keeper:
 
     def live(self, socket: int, supervisor: int) -> int:
         """Until the task has ended. Returns the exit status."""
-        tree.warm_up()  # the first run is asked for in about the time that this takes
         syscalls.set_child_subreaper()
         self._catch_signals()
         self._remember()
