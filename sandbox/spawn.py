@@ -14,6 +14,7 @@ import _socket
 import errno
 import marshal
 import os
+import resource
 
 from . import syscalls
 from .cgroups.tree import PROCS
@@ -267,6 +268,8 @@ def _become(place: Place, gate: _Gate) -> None:
         os._exit(NEVER_EXECUTED)
     if not os.fstat(1).st_nlink or not os.stat(".").st_nlink:
         _go_inside(place, gate)  # while it waited, somebody removed them
+    if _descriptors is not None:  # not sooner: until execve it holds open what its parent does
+        resource.setrlimit(resource.RLIMIT_NOFILE, _descriptors)
     gate.ready(order.argv)
     _exec(order.argv, order.env)
 
@@ -345,6 +348,18 @@ def _remove_logs(logs: str) -> None:
         os.rmdir(logs)
     except OSError:
         pass  # the task's user has been there
+
+
+def raise_descriptor_limit() -> None:
+    """As many open files for this process as it may have; what it starts gets the limit that we were given."""
+    global _descriptors
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        _descriptors = (soft, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+_descriptors: tuple[int, int] | None = None
 
 
 def reset_signals() -> None:

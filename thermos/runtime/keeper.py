@@ -112,7 +112,7 @@ class Keeper:
         self._boot = identity.boot_id()
         self._runs: dict[_Key, _Run] = {}
         self._by_pid: dict[int, _Key] = {}
-        self._expected: tuple[_Key, str, spawn.Child, int] | None = None  # run, leaf, its child at the gate, ticks
+        self._expected: tuple[_Key, str, spawn.Child] | None = None  # run, leaf, its child at the gate
         self._dismissed: dict[int, str] = {}  # pid -> leaf of children that were not needed
         self._wire: Wire | None = None
         self._supervisor = 0
@@ -150,6 +150,7 @@ class Keeper:
 
     def live(self, socket: int, supervisor: int) -> int:
         """Until the task has ended. Returns the exit status."""
+        spawn.raise_descriptor_limit()  # each child that is being started has a channel
         syscalls.set_child_subreaper()
         self._catch_signals()
         self._remember()
@@ -537,7 +538,8 @@ class Keeper:
             tree.remove(self._leaf(leaf))
             self._say("never", *key, step, error.errno or 0, str(error), now())
             return
-        self._on(child.channel, select.EPOLLIN, lambda _: self._verdict_of_start(key))
+        # Its end alone says something: that it said it was ready does not have to wake us.
+        self._on(child.channel, select.EPOLLHUP, lambda _: self._verdict_of_start(key))
 
     def do_expect(self, process: int, run: int, logs: str, leaf: str) -> None:
         """A run that will probably be asked for next: fork its child now, while there is nothing else to do."""
@@ -553,12 +555,12 @@ class Keeper:
         except OSError:
             tree.remove(self._leaf(leaf))
             return  # if it is really asked for, it will be told why not
-        self._expected = (key, leaf, child, identity.ticks(child.pid) or 0)
+        self._expected = (key, leaf, child)
 
     def _dismiss(self) -> None:
         """The child that was forked for a run that is not to be; its leaf goes when it has gone, see `_reap`."""
         if self._expected is not None:
-            _, leaf, child, _ = self._expected
+            _, leaf, child = self._expected
             self._expected = None
             self._dismissed[child.pid] = leaf
             child.dismiss()
@@ -584,12 +586,11 @@ class Keeper:
         if "BASH_ENV" not in env and os.path.isfile(f"{order['directory']}/.thermos_profile"):
             env = {**env, "BASH_ENV": f"{order['directory']}/.thermos_profile"}
         if self._expected is not None and self._expected[0] == key:
-            _, _, child, ticks = self._expected
+            child = self._expected[2]
             self._expected = None
         else:
             child = self._fork(key, leaf, logs)
-            ticks = identity.ticks(child.pid) or 0
-        run = _Run(child.pid, ticks, leaf, 0.0)
+        run = _Run(child.pid, identity.ticks(child.pid) or 0, leaf, 0.0)
         run.child = child
         self._ledger.append("spawned", *key, run.pid, run.ticks, ledger.quote(leaf))
         self._runs[key] = run

@@ -7,6 +7,7 @@ or the tenth makes no difference to anything below: it replays what there is, he
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from typing import NoReturn
@@ -149,6 +150,8 @@ def main() -> None:
     """`supervisor SOCKET`: a descriptor, whose other end is the keeper's."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # it holds a pidfd of each run
     world = World(int(sys.argv[1]))
     if not world.charged():
         sys.exit(0)  # the keeper went away before there was a task: the file was invalid, say
