@@ -53,6 +53,10 @@ class Failure(Exception):
         self.text = text or os.strerror(number)
 
 
+class Killed(Failure):
+    """It was killed before it could execute anything: its wait status says by what."""
+
+
 class Place:
     """Where one process will be, and as whom: all that can be made ready before it is wanted.
 
@@ -151,7 +155,7 @@ class Child:
         if self._said == _READY:
             return True
         if not self._said:
-            raise Failure("start", errno.ECHILD, "it was killed before it could execute anything")
+            raise Killed("start", errno.ECHILD, "it was killed before it could execute anything")
         step, number, text = self._said.lstrip(_READY).decode(errors="replace").split("\n", 2)
         raise Failure(step, int(number), text)
 

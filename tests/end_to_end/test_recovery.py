@@ -36,6 +36,23 @@ def ranked(program: Program, *lines: str) -> None:
     until(lambda: set(lines) <= set(program.ran()), f"{lines} were not all executed: {program.ran()}")
 
 
+# -- the sandbox's first process is killed
+
+
+def test_a_killed_first_process_ends_the_others_and_they_run_again_in_a_new_sandbox(program: Program) -> None:
+    run = program.begin([waiting("first", min_duration=0), plain("second", after=["first"])])
+    ranked(program, "first 0")
+    (sandboxed,) = [record for record in program.records() if isinstance(record, r.Sandboxed)]
+    assert sandboxed.init is not None
+    program.kill(sandboxed.init)
+    ranked(program, "first 1")
+    program.touch("go-first")
+    assert run.wait() == 0
+    assert program.ran() == ["first 0", "first 1", "second 0"]
+    assert program.exits("first") == [(None, "SIGKILL", "waited"), (0, None, "waited")]
+    assert len({record.init for record in program.records() if isinstance(record, r.Sandboxed)}) == 2
+
+
 # -- one of the two is killed
 
 

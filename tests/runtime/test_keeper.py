@@ -156,7 +156,7 @@ def test_a_run_is_started_told_and_ended(kept: Kept) -> None:
     _, _, _, pid, began, _ = kept.told("started", 0, 0)
     assert status(kept.told("exited", 0, 0)) == (7 << 8, "waited")
     assert (kept.sandbox / ".logs/p0/0/stdout").read_text() == "run 0\n"
-    assert kept.lines("spawned") == [["spawned", "0", "0", str(pid), str(began), "p0.0"]]
+    assert [line[:6] for line in kept.lines("spawned")] == [["spawned", "0", "0", str(pid), str(began), "p0.0"]]
 
 
 def test_asked_twice_for_a_run_it_starts_one(kept: Kept) -> None:
@@ -184,7 +184,8 @@ def test_a_program_that_cannot_be_executed_never_was(kept: Kept) -> None:
     kept.greet()
     kept.wire.send(("spawn", 0, 0, ["/no/such"], {}, ".logs/p0/0", "p0.0"))
     assert kept.told("never", 0, 0)[3:6] == ("execute /no/such", 2, "No such file or directory")
-    assert kept.lines("never") == [["never", "0", "0", "2", "execute%20/no/such", quote("No such file or directory")]]
+    (never,) = kept.lines("never")
+    assert never[:6] == ["never", "0", "0", "2", "execute%20/no/such", quote("No such file or directory")]
     assert [message for message in kept.settled() if message[0] in ("started", "exited")] == []
 
 

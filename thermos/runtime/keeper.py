@@ -25,6 +25,7 @@ Python's smallest modules only, and what it imports of ours keeps to that: this 
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
@@ -74,6 +75,7 @@ class _Run:
         "child",
         "ended",
         "executed",
+        "fork",
         "leaf",
         "lingers",
         "never",
@@ -84,10 +86,11 @@ class _Run:
         "told",
     )
 
-    def __init__(self, pid: int, ticks: int, leaf: str, at: float) -> None:
+    def __init__(self, pid: int, ticks: int, leaf: str, fork: str, at: float) -> None:
         self.pid = pid
         self.ticks = ticks
         self.leaf = leaf  # the name of its own cgroup in the task's
+        self.fork = fork  # which child it is, of those that were forked for it
         self.at = at  # when it was executed
         self.child: spawn.Child | None = None  # while it is not known whether it executes
         self.pidfd = -1  # for one that is not our child
@@ -112,7 +115,7 @@ class Keeper:
         self._boot = identity.boot_id()
         self._runs: dict[_Key, _Run] = {}
         self._by_pid: dict[int, _Key] = {}
-        self._expected: tuple[_Key, str, spawn.Child] | None = None  # run, leaf, its child at the gate
+        self._expected: tuple[_Key, str, spawn.Child, str] | None = None  # run, leaf, its child at the gate, fork
         self._dismissed: dict[int, str] = {}  # pid -> leaf of children that were not needed
         self._wire: Wire | None = None
         self._supervisor = 0
@@ -213,7 +216,9 @@ class Keeper:
             status = _wait_status(dead.si_code, dead.si_status)
             if key is not None:
                 self._verdict_of_start(key)
-                self._ended(key, status, "waited")
+                run = self._runs[key]
+                why = "" if run.executed or run.never else "it was killed before it executed anything"
+                self._ended(key, status, "waited", why)
                 if not self._order["group"]:
                     _kill_group(pid, 9)  # now, while nobody else can have its number
             elif pid == self._supervisor:
@@ -255,10 +260,10 @@ class Keeper:
     def _remember_run(self, words: list[str]) -> None:
         key = (int(words[1]), int(words[2]))
         if words[0] == "spawned":
-            self._runs[key] = _Run(int(words[3]), int(words[4]), ledger.unquote(words[5]), now())
+            self._runs[key] = _Run(int(words[3]), int(words[4]), ledger.unquote(words[5]), words[6], now())
         elif key in self._runs:
             run = self._runs[key]
-            if words[0] == "never":
+            if words[0] == "never" and words[6] == run.fork:
                 run.never = (ledger.unquote(words[4]), int(words[3]), ledger.unquote(words[5]), now())
             elif words[0] == "exited":
                 status, oom, cpu, memory = int(words[3]), *map(int, words[5:8])
@@ -273,10 +278,10 @@ class Keeper:
         if self._first is not None:
             lines.append(("first", *self._first))
         for key, run in self._runs.items():
-            lines.append(("spawned", *key, run.pid, run.ticks, ledger.quote(run.leaf)))
+            lines.append(("spawned", *key, run.pid, run.ticks, ledger.quote(run.leaf), run.fork))
             if run.never:
                 step, number, text, _ = run.never
-                lines.append(("never", *key, number, ledger.quote(step), ledger.quote(text)))
+                lines.append(("never", *key, number, ledger.quote(step), ledger.quote(text), run.fork))
             elif run.ended:
                 lines.append(("exited", *key, *run.ended[:6]))
         try:
@@ -408,7 +413,7 @@ class Keeper:
     def _tell(self, key: _Key, run: _Run) -> None:
         if run.executed or run.never is not None:  # else it will be told
             self._tell_start(key, run)
-            self._tell_end(key, run)
+        self._tell_end(key, run)
 
     def _tell_start(self, key: _Key, run: _Run) -> None:
         if run.never is not None:
@@ -528,18 +533,39 @@ class Keeper:
                 self._dismiss()  # somebody killed it
             if self._expected is None or self._expected[0] != key:
                 tree.make_leaf(self._order["group"], leaf)
-                if self._plan is not None and self._init < 0:
-                    step = "make its sandbox"
-                    self._make_first()
-                    self._tell_sandbox()
+            step = "make its sandbox"
+            if self._wanted is not None and self._init < 0:
+                self._make_first()
+                self._tell_sandbox()
             step = "fork"
-            child = self._begin(key, leaf, argv, env, logs)
+            try:
+                child = self._begin(key, leaf, argv, env, logs)
+            except OSError as error:
+                if error.errno != errno.ENOMEM or not self._init_died():
+                    raise
+                self._make_first()
+                self._tell_sandbox()
+                child = self._begin(key, leaf, argv, env, logs)
         except OSError as error:
             tree.remove(self._leaf(leaf))
             self._say("never", *key, step, error.errno or 0, str(error), now())
             return
         # Its end alone says something: that it said it was ready does not have to wake us.
         self._on(child.channel, select.EPOLLHUP, lambda _: self._verdict_of_start(key))
+
+    def _init_died(self) -> bool:
+        """Whether the sandbox's first process is dead or dying: then fork fails in its pid namespace, and the kernel
+        calls that a lack of memory. It is not gone before we have reaped the others."""
+        if self._init < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._init, select.POLLIN)
+        for _ in range(200):
+            self._reap()
+            if poll.poll(5):
+                self._lost_init()
+                return True
+        return False
 
     def do_expect(self, process: int, run: int, logs: str, leaf: str) -> None:
         """A run that will probably be asked for next: fork its child now, while there is nothing else to do."""
@@ -551,23 +577,25 @@ class Keeper:
             return
         try:
             tree.make_leaf(self._order["group"], leaf)
-            child = self._fork(key, leaf, logs)
+            child, fork = self._fork(key, leaf, logs)
         except OSError:
             tree.remove(self._leaf(leaf))
             return  # if it is really asked for, it will be told why not
-        self._expected = (key, leaf, child)
+        self._expected = (key, leaf, child, fork)
 
     def _dismiss(self) -> None:
         """The child that was forked for a run that is not to be; its leaf goes when it has gone, see `_reap`."""
         if self._expected is not None:
-            _, leaf, child = self._expected
+            _, leaf, child, _ = self._expected
             self._expected = None
             self._dismissed[child.pid] = leaf
             child.dismiss()
 
-    def _fork(self, key: _Key, leaf: str, logs: str) -> spawn.Child:
+    def _fork(self, key: _Key, leaf: str, logs: str) -> tuple[spawn.Child, str]:
+        """A child at its gate, and its name in the ledger."""
         order = self._order
-        return spawn.fork(
+        fork = os.urandom(4).hex()
+        child = spawn.fork(
             spawn.Place(
                 order["directory"],
                 logs,
@@ -577,22 +605,23 @@ class Keeper:
                 self._plan.enter if self._plan is not None else 0,
             ),
             lambda step, number, text: self._ledger.append(
-                "never", *key, number, ledger.quote(step), ledger.quote(text)
+                "never", *key, number, ledger.quote(step), ledger.quote(text), fork
             ),
         )
+        return child, fork
 
     def _begin(self, key: _Key, leaf: str, argv: list[str], env: dict[str, str], logs: str) -> spawn.Child:
         order = self._order
         if "BASH_ENV" not in env and os.path.isfile(f"{order['directory']}/.thermos_profile"):
             env = {**env, "BASH_ENV": f"{order['directory']}/.thermos_profile"}
         if self._expected is not None and self._expected[0] == key:
-            child = self._expected[2]
+            _, _, child, fork = self._expected
             self._expected = None
         else:
-            child = self._fork(key, leaf, logs)
-        run = _Run(child.pid, identity.ticks(child.pid) or 0, leaf, 0.0)
+            child, fork = self._fork(key, leaf, logs)
+        run = _Run(child.pid, identity.ticks(child.pid) or 0, leaf, fork, 0.0)
         run.child = child
-        self._ledger.append("spawned", *key, run.pid, run.ticks, ledger.quote(leaf))
+        self._ledger.append("spawned", *key, run.pid, run.ticks, ledger.quote(leaf), fork)
         self._runs[key] = run
         self._by_pid[run.pid] = key
         child.go(spawn.Order(argv, {**order["env"], **env}))
@@ -610,15 +639,17 @@ class Keeper:
         try:
             if not child.executed():
                 return
+        except spawn.Killed:
+            pass  # its wait status will tell
         except spawn.Failure as failure:
             run.never = (failure.step, failure.errno, failure.text, now())
+        else:
+            run.executed = True
+            run.at = now()
         self._off(child.channel)
         child.close()
         run.child = None
-        if run.never is None:
-            run.executed = True
-            run.at = now()
-        if self._heard:
+        if self._heard and (run.executed or run.never):
             self._tell_start(key, run)
 
     def _adopt(self, key: _Key, run: _Run) -> None:
@@ -653,20 +684,15 @@ class Keeper:
             self._off(run.pidfd)
             os.close(run.pidfd)
             run.pidfd = -1
-        last = self._last_words(key)
-        if last[0] == "never":
-            self._remember_run(last)
+        for words in self._ledger.lines():
+            if words[0] == "never" and words[1:3] == [str(key[0]), str(key[1])]:
+                self._remember_run(words)
         why = ""
         if run.never is not None:  # it was told as running: until now it could not be seen that it did not
             step, _, text, _ = run.never
             run.never, status, source, why = None, -1, "unknown", f"it executed nothing: cannot {step}: {text}"
         self._ended(key, status, source, why)
         self._clear(key)
-
-    def _last_words(self, key: _Key) -> list[str]:
-        """What the child itself, or the keeper that forked it, wrote last of a run."""
-        named = [str(key[0]), str(key[1])]
-        return next(words for words in reversed(self._ledger.lines()) if words[1:3] == named and words[0] != "first")
 
     def _ended(self, key: _Key, status: int, source: str, why: str = "") -> None:
         """Write the exit down, before anyone reaps it."""

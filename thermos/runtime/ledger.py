@@ -1,12 +1,13 @@
 """The keeper's ledger, the file `exits`: whom it forked, and how each ended. One writer at a time, and its children.
 
 Lines of words; a line without its newline was torn by a crash and does not count. Numbers name
-processes and runs; a text is one word (see `quote`).
+processes and runs; a text is one word (see `quote`). <fork> tells one child from another that was forked for the same
+run: a child that outlives its keeper for a moment may write after the next keeper's child.
 
     boot <boot id>                                              what follows happened in this boot
     first <pid> <ticks> <clone> <enter>                         the sandbox's first process, its namespaces' bits
-    spawned <process> <run> <pid> <ticks> <leaf>                forked; not yet let go
-    never <process> <run> <errno> <step> <text>                 it did not execute anything, and will not
+    spawned <process> <run> <pid> <ticks> <leaf> <fork>         forked; not yet let go
+    never <process> <run> <errno> <step> <text> <fork>          that fork did not execute anything, and will not
     exited <process> <run> <status> <source> <oom> <cpu ns> <peak bytes> <at>     -1: not known
 """
 
