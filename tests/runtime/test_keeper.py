@@ -363,7 +363,7 @@ def ledger(kept: Kept, *lines: str) -> None:
 
 
 def test_what_was_forked_and_never_let_go_may_be_asked_for_again(kept: Kept) -> None:
-    ledger(kept, f"boot {boot_id()}", "spawned 0 0 4000000 1 p0.0", f"never 0 0 0 wait {quote('died')}")
+    ledger(kept, f"boot {boot_id()}", "spawned 0 0 4000000 1 p0.0 f", f"never 0 0 0 wait {quote('died')} f")
     kept.greet()
     assert [message for message in kept.messages if message[0] != "charge" and message[1:2] == (0,)] == []
     kept.spawn(0, "exit 5")
@@ -374,11 +374,11 @@ def test_a_child_taken_for_running_that_then_executes_nothing_is_lost_not_forgot
     """Its keeper died when it was on its way, and the next one found it alive."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
     began = ticks(child.pid)
-    ledger(kept, f"boot {boot_id()}", f"spawned 0 0 {child.pid} {began} p0.0")
+    ledger(kept, f"boot {boot_id()}", f"spawned 0 0 {child.pid} {began} p0.0 f")
     kept.greet()
     kept.told("started", 0)
     with open(kept.ledger, "a") as file:
-        file.write("never 0 0 2 execute%20/no/such No%20such%20file\n")
+        file.write("never 0 0 2 execute%20/no/such No%20such%20file f\n")
     child.communicate("\n")
     end = kept.told("exited", 0)
     assert status(end) == (-1, "unknown")
@@ -389,7 +389,7 @@ def test_a_process_that_has_the_number_of_one_that_ended_is_let_alone(kept: Kept
     with subprocess.Popen(["/bin/sleep", "1000"]) as other:
         began = ticks(other.pid)
         assert began is not None
-        ledger(kept, f"boot {boot_id()}", f"spawned 0 0 {other.pid} {began - 1} p0.0")
+        ledger(kept, f"boot {boot_id()}", f"spawned 0 0 {other.pid} {began - 1} p0.0 f")
         kept.greet()
         assert status(kept.told("exited", 0)) == (-1, "unknown")
         assert kept.end() == 0
@@ -399,7 +399,7 @@ def test_a_process_that_has_the_number_of_one_that_ended_is_let_alone(kept: Kept
 
 def test_of_an_earlier_boot_nothing_lives(kept: Kept) -> None:
     with subprocess.Popen(["/bin/sleep", "1000"]) as other:
-        ledger(kept, "boot another", f"spawned 0 0 {other.pid} {ticks(other.pid)} p0.0")
+        ledger(kept, "boot another", f"spawned 0 0 {other.pid} {ticks(other.pid)} p0.0 f")
         kept.greet()
         assert [message for message in kept.messages if message[0] == "started"] == []
         assert kept.end() == 0
@@ -409,7 +409,7 @@ def test_of_an_earlier_boot_nothing_lives(kept: Kept) -> None:
 
 def test_lines_that_make_no_sense_are_passed_over(kept: Kept) -> None:
     garbage = ("exited 0 0 9 waitednever 1 0 2 x y", "spawned 3", "spawned a b c d e", "nothing", "exited 1 2 3")
-    ledger(kept, f"boot {boot_id()}", *garbage, "spawned 5 0 4000000 1 p5.0")
+    ledger(kept, f"boot {boot_id()}", *garbage, "spawned 5 0 4000000 1 p5.0 f")
     kept.greet()
     assert status(kept.told("exited", 5)) == (-1, "unknown")
 
@@ -470,3 +470,16 @@ def test_a_supervisor_that_goes_away_takes_nothing_with_it(kept: Kept) -> None:
     kept.start()
     kept.greet()
     assert kept.told("started", 0)[3] == pid
+
+
+def test_what_another_child_for_the_same_run_wrote_late_does_not_count(kept: Kept) -> None:
+    """It outlived its keeper for a moment, and wrote after the next keeper's child had been let go."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+    began = ticks(child.pid)
+    ledger(
+        kept, f"boot {boot_id()}", f"spawned 0 0 {child.pid} {began} p0.0 new", f"never 0 0 0 wait {quote('died')} old"
+    )
+    kept.greet()
+    assert kept.told("started", 0, 0)[3] == child.pid
+    child.communicate("\n")
+    assert kept.told("exited", 0, 0)
