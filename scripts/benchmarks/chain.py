@@ -1,9 +1,15 @@
-"""A chain of 100 `true` processes, each after the one before: what a step costs, and all of it."""
+"""A chain of 100 `true` processes, each after the one before: what a step costs, and all of it.
+
+A step of ours makes two directories and two log files, ninja's makes none: so there is a row with the root in memory
+too, that shows what of a step is the disk's.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from .commands import run
 from .kind import Place, Row, Sample, Side
@@ -35,6 +41,15 @@ def _ours_step(place: Place) -> Generator[Sample]:
 
 
 @contextmanager
+def _ours_step_in_memory(place: Place) -> Generator[Sample]:
+    with (
+        tempfile.TemporaryDirectory(prefix="thermos-bench-", dir="/dev/shm") as memory,
+        _ours_step(Place(Path(memory), place.watch_secs)) as step,
+    ):
+        yield step
+
+
+@contextmanager
 def _ninja_whole(place: Place) -> Generator[Sample]:
     argv = ninja.chain(place.directory, _LENGTH)
     yield lambda: run(argv).took * 1000
@@ -55,6 +70,13 @@ ROWS = (
         Side(thermos.NAME, thermos.THERMOS, thermos.PACKAGE, _ours_step),
         Side(ninja.NAME, ninja.NAME, ninja.PACKAGE, _ninja_step),
         most_ratio=3,
+    ),
+    Row(
+        "chain-memory",
+        f"one of a chain of {_LENGTH} `true`, root on a tmpfs",
+        "ms",
+        Side(thermos.NAME, thermos.THERMOS, thermos.PACKAGE, _ours_step_in_memory),
+        Side(ninja.NAME, ninja.NAME, ninja.PACKAGE, _ninja_step),
     ),
     Row(
         "chain",
