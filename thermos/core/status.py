@@ -119,9 +119,12 @@ def _process(name: str, process: ProcessState) -> ProcessStatus:
 
 
 def _health(process: ProcessState) -> Health:
-    """Without a health check a process is well while it runs or is done, and not when its last run went wrong."""
+    """Without a health check a process is well while it runs or is done, and not when its last run went wrong.
+
+    One that we stopped did nothing wrong, and is not well either.
+    """
     run = process.run
-    if run is None or run.state == "FORKED":
+    if run is None or run.state == "FORKED" or (run.state == "KILLED" and run.signalled is not None):
         return "unknown"
     return "healthy" if run.state in ("RUNNING", "SUCCESS") else "unhealthy"
 
