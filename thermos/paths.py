@@ -46,8 +46,18 @@ SANDBOX = "sandbox"
 LOGS = ".logs"
 
 
+def sandbox_dir(root: str, task_id: str) -> str:
+    """Where a task's processes run, unless `--sandbox` says otherwise."""
+    return f"{task_dir(root, task_id)}/{SANDBOX}"
+
+
+def run_logs(process: str, run: int) -> str:
+    """A run's log directory, relative to the sandbox."""
+    return f"{LOGS}/{process}/{run}"
+
+
 def log_dir(sandbox: str, process: str, run: int) -> str:
-    return f"{sandbox}/{LOGS}/{process}/{run}"
+    return f"{sandbox}/{run_logs(process, run)}"
 
 
 def leaf_name(process: str, run: int) -> str:

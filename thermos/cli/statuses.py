@@ -1,9 +1,6 @@
-"""Exit statuses: public interface, the same in every command."""
+"""Exit statuses: public interface, the same in every command. Of a task's result: `thermos.core.state`."""
 
 from __future__ import annotations
-
-#: Of `run`, `wait` and `resume`, by the task's state when it has ended. 128 + a signal's number is a shell's way.
-OF_RESULT = {"SUCCESS": 0, "FAILED": 1, "LOST": 137, "KILLED": 143}
 
 FAILED = 1
 USAGE = 2

@@ -99,7 +99,7 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
         ports = accept.reserve_ports(root, task_id, loaded.ports, asked.ports)
         task = loaded.task(asked.values(task_id, user.name, ports))
         group, isolation = accept.isolate(place.group, mode, task["resources"])
-        sandbox = os.path.abspath(given["sandbox"]) if given["sandbox"] else f"{paths.task_dir(root, task_id)}/sandbox"
+        sandbox = os.path.abspath(given["sandbox"]) if given["sandbox"] else paths.sandbox_dir(root, task_id)
         settled = place.settle(
             {
                 "task_id": task_id,
@@ -192,9 +192,8 @@ def _go_on(asked: _Asked, loaded: Loaded, task_id: str) -> int:
 def resume(given: dict[str, Any], root: str, task_id: str) -> int:
     """Take a task over, or stand by while somebody else is in charge; its exit status."""
     from thermos.checkpoint.tasks import read_accepted
+    from thermos.core.state import EXIT_STATUS
     from thermos.runtime import takeover
-
-    from .statuses import OF_RESULT
 
     accepted = read_accepted(root, task_id)
     state = takeover.over(root, accepted)
@@ -209,4 +208,4 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
         print(f"{task_id}: somebody is in charge already; waiting for its end", file=sys.stderr)
         state = takeover.stand_by(root, accepted)
     print(f"{task_id}: {state.stage}: {state.reason}", file=sys.stderr)
-    return OF_RESULT[state.stage or ""]
+    return EXIT_STATUS[state.stage]

@@ -6,9 +6,8 @@ import sys
 from typing import Any
 
 from thermos.checkpoint import follow, tasks
-from thermos.core.state import State
+from thermos.core.state import EXIT_STATUS, State
 
-from . import statuses
 from .kind import JSON, TASK_ID
 from .words import print_json, printable
 
@@ -26,7 +25,7 @@ def run(given: dict[str, Any]) -> int:
         print_json(tasks.status(root, task_id))
     else:
         print(f"{task_id}: {state.stage}: {printable(state.reason)}")
-    return statuses.OF_RESULT[state.stage or ""]
+    return EXIT_STATUS[state.stage]
 
 
 def until_ended(root: str, task_id: str) -> State:

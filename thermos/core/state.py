@@ -47,6 +47,9 @@ RUN_MOVES: dict[RunState, tuple[RunState, ...]] = {
 
 ENDED: frozenset[Stage] = frozenset({"SUCCESS", "FAILED", "KILLED", "LOST"})
 
+#: Exit status of `run`, `wait` and `resume`. 128 + a signal's number is a shell's way.
+EXIT_STATUS: dict[Stage | None, int] = {"SUCCESS": 0, "FAILED": 1, "LOST": 137, "KILLED": 143}
+
 #: Runs kept per process: the newest, and the newest that failed. Counters keep the rest.
 KEPT_RUNS = 16
 

@@ -255,7 +255,7 @@ class Place:
 
         It is the supervisor that makes it survive a power cut: nothing else can before there is something to lose.
         """
-        inside = f"{paths.task_dir(self.root, self.task_id)}/{paths.SANDBOX}"
+        inside = paths.sandbox_dir(self.root, self.task_id)
         sandbox = accepted["sandbox"]
         try:
             _make_sandbox(f"{self.temporary}/{paths.SANDBOX}" if sandbox == inside else sandbox, owner)

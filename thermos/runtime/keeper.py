@@ -38,6 +38,7 @@ from sandbox.spec import Spec
 from thermos import paths
 
 from . import identity, ledger, start
+from .clock import since_boot as now  # the supervisor makes it a date
 from .wire import Closed, Wire
 
 TYPE_CHECKING = False
@@ -59,11 +60,6 @@ NAMESPACES = ("pid", "mount", "ipc", "uts")
 #: After this many supervisors in a row that died before they asked what there is, wait before the next one: in
 #: seconds, doubled up to the second number.
 _YOUNG, _PATIENT = 5, (0.5, 30.0)
-
-
-def now() -> float:
-    """Seconds since boot: steps of the wall clock do not touch it. The supervisor makes it a date."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class _Run:
@@ -107,11 +103,10 @@ class Keeper:
     def __init__(self, root: str, task_id: str, sandbox: str, lock: int, ready: int, follower: int) -> None:
         self._root = root
         self._task_id = task_id
-        self._dir = paths.task_dir(root, task_id)
         self._lock = lock
         self._ready = ready  # a descriptor to close once the task is supervised, or -1
         self._follower = follower  # a child that prints the journal, or 0
-        self._ledger = ledger.Ledger(f"{self._dir}/{paths.LEDGER}")
+        self._ledger = ledger.Ledger(f"{paths.task_dir(root, task_id)}/{paths.LEDGER}")
         self._boot = identity.boot_id()
         self._runs: dict[_Key, _Run] = {}
         self._by_pid: dict[int, _Key] = {}
@@ -164,9 +159,10 @@ class Keeper:
         self._make_sandbox()
         while self._exit is None:
             timeout = None if self._restart_at is None else max(self._restart_at - now(), 0)
-            for fd, events in self._epoll.poll(timeout):
-                if fd in self._watch and self._exit is None:  # else an earlier event of this turn has closed it
-                    self._watch[fd](events)
+            for watch, fd, events in [(self._watch.get(fd), fd, events) for fd, events in self._epoll.poll(timeout)]:
+                # An earlier event of this turn may have closed it, and its number may be another's by now.
+                if watch is not None and self._watch.get(fd) is watch and self._exit is None:
+                    watch(events)
             if self._restart_at is not None and now() >= self._restart_at:
                 self._restart_at = None
                 self._start_supervisor()
@@ -437,6 +433,11 @@ class Keeper:
         if self._first is None or not self._enter_again():
             self._make_first()
 
+    def _make_sandbox_again(self) -> None:
+        """Its first process died, and all the others with it."""
+        self._make_first()
+        self._tell_sandbox()
+
     def do_prepare(self, order: dict[str, Any]) -> None:
         """What holds for every run; then every spawn may come."""
         self._order = order
@@ -535,16 +536,14 @@ class Keeper:
                 tree.make_leaf(self._order["group"], leaf)
             step = "make its sandbox"
             if self._wanted is not None and self._init < 0:
-                self._make_first()
-                self._tell_sandbox()
+                self._make_sandbox_again()
             step = "fork"
             try:
                 child = self._begin(key, leaf, argv, env, logs)
             except OSError as error:
                 if error.errno != errno.ENOMEM or not self._init_died():
                     raise
-                self._make_first()
-                self._tell_sandbox()
+                self._make_sandbox_again()
                 child = self._begin(key, leaf, argv, env, logs)
         except OSError as error:
             tree.remove(self._leaf(leaf))

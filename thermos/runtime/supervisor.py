@@ -33,8 +33,8 @@ from thermos.core.task import Accepted  # noqa: E402
 
 from .world import World  # noqa: E402
 
-#: Exit statuses, as of sysexits.h: the agent sees them where the supervisor gives up by itself.
-DATA_ERROR, INTERNAL, CANNOT_CREATE = 65, 70, 73
+#: Exit status, as of sysexits.h: the agent sees it where the supervisor gives up by itself.
+DATA_ERROR = 65
 
 #: Seconds without news after which the journal is synced, and the longest that it is not.
 QUIET, LATEST = 0.005, 0.1

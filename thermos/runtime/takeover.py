@@ -72,9 +72,9 @@ def stand_by(root: str, accepted: Accepted) -> State:
     directory = paths.task_dir(root, accepted.task_id)
 
     def kill(number: int, frame: FrameType | None) -> None:
-        del frame
+        del number, frame
         try:
-            control.request(directory, {"request": "kill", "by": signal.Signals(number).name})
+            control.request(directory, {"request": "kill"})
         except (control.NotSupervised, OSError):
             pass
 

@@ -27,14 +27,11 @@ from thermos.core.records import (
     Signalled,
     Started,
 )
-from thermos.core.state import State
+from thermos.core.state import EXIT_STATUS, State
 from thermos.core.task import Accepted
 
 from . import clock, identity, start
 from .wire import MOST_FDS, Closed, Wire
-
-#: Exit status of `run`, `wait` and `resume`, by task state.
-EXIT_STATUS = {"SUCCESS": 0, "FAILED": 1, "LOST": 137, "KILLED": 143}
 
 _UCRED = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -145,26 +142,26 @@ class World:
         definition = self._accepted.task.processes[process]
         argv = list(definition.argv) if definition.argv else ["/bin/bash", "-c", definition.cmdline or ""]
         env = {"THERMOS_PROCESS": definition.name, "THERMOS_RUN": str(run)}
-        logs = f"{paths.LOGS}/{definition.name}/{run}"
-        self._wire.send(("spawn", process, run, argv, env, logs, paths.leaf_name(definition.name, run)))
+        self._wire.send(("spawn", process, run, argv, env, *self._where(process, run)))
 
     def expect(self, next_run: tuple[int, int] | None) -> None:
         """A run that will probably be launched soon. The keeper may use the time until then."""
         if next_run is not None:
             process, run = next_run
-            name = self._accepted.task.processes[process].name
-            self._wire.send(("expect", process, run, f"{paths.LOGS}/{name}/{run}", paths.leaf_name(name, run)))
+            self._wire.send(("expect", process, run, *self._where(process, run)))
+
+    def _where(self, process: int, run: int) -> tuple[str, str]:
+        """A run's logs and its cgroup's name."""
+        name = self._accepted.task.processes[process].name
+        return paths.run_logs(name, run), paths.leaf_name(name, run)
 
     def _end(self) -> None:
         state = self._state
         directory = paths.task_dir(self.root, self.task_id)
-        for number in self._accepted.ports.values():
-            held = f"{paths.ports_dir(self.root)}/{number}"
-            try:
-                if os.readlink(held) == self.task_id:
-                    os.unlink(held)
-            except OSError:
-                pass
+        if self._accepted.ports:
+            from .accept import release_ports  # it brings json, and most tasks hold none
+
+            release_ports(self.root, self.task_id, self._accepted.ports)
         try:
             os.unlink(f"{directory}/{paths.CONTROL}")
         except FileNotFoundError:
