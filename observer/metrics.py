@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from thermos.core.records import Stage
+from thermos.core.fold import Stage
 from thermos.core.status import TaskStatus
 
 from .tasks import Observed, Tasks

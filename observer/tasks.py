@@ -17,7 +17,8 @@ from inotify_simple import INotify, flags
 from thermos import paths
 from thermos.checkpoint import journal, tasks
 from thermos.core.evolve import evolve
-from thermos.core.state import ENDED, Run, State, initial
+from thermos.core.fold import Run
+from thermos.core.state import ENDED, State, initial
 from thermos.core.status import TaskStatus, status_of
 from thermos.core.task import Accepted
 

@@ -6,6 +6,7 @@ Each raises OSError with the call's errno. PyDLL keeps the interpreter's lock, s
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import struct
@@ -29,6 +30,8 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
+
+_FALLOC_FL_KEEP_SIZE = 1
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -63,6 +66,17 @@ def setns(fd: int, flags: int) -> None:
 def mount(source: str | None, target: str, fstype: str | None = None, flags: int = 0, data: str | None = None) -> None:
     result = _libc.mount(_bytes(source), _bytes(target), _bytes(fstype), ctypes.c_ulong(flags), _bytes(data))
     _check(result, f"mount {target}")
+
+
+def allocate(fd: int, offset: int, length: int) -> None:
+    """Allocate blocks for a file without making it longer; nothing where its file system cannot.
+
+    Raises OSError where there is no room (ENOSPC, EDQUOT) or no writing (EROFS).
+    """
+    if _libc.fallocate(fd, _FALLOC_FL_KEEP_SIZE, ctypes.c_long(offset), ctypes.c_long(length)) < 0:
+        number = ctypes.get_errno()
+        if number not in (errno.EOPNOTSUPP, errno.ENOSYS):
+            raise OSError(number, os.strerror(number))
 
 
 def sethostname(name: str) -> None:

@@ -20,6 +20,7 @@ from thermos.core.decide import decide, effect_of, outstanding, reconcile
 from thermos.core.effects import Effect, End, Launch, Signal
 from thermos.core.evolve import evolve
 from thermos.core.records import (
+    Compacted,
     Emptied,
     Exited,
     KillRequested,
@@ -29,7 +30,7 @@ from thermos.core.records import (
     Started,
     Supervised,
 )
-from thermos.core.state import IllegalMove, State, initial
+from thermos.core.state import IllegalMove, State, fold_of, initial
 from thermos.core.task import Process, Resources, Task
 
 NEVER = math.inf
@@ -276,14 +277,21 @@ class FakeWorld:
 
 @dataclass
 class History:
-    """A task's life: the journal (encoded frames), the state at its end, and how many supervisors it took."""
+    """A task's life: the journal (encoded frames), the state at its end, and how many supervisors it took.
+
+    `forgotten` are the frames that were in the journal before it was compacted.
+    """
 
     frames: list[bytes] = field(default_factory=list)
+    forgotten: list[bytes] = field(default_factory=list)
     state: State | None = None
     supervisors: int = 0
 
     def records(self) -> list[Record]:
-        return [record for frame in self.frames for record in codec.decode(frame, 0)[0].records]
+        """All that ever was in the journal, but for what it was compacted to."""
+        frames = [*self.forgotten, *self.frames]
+        records = [record for frame in frames for record in codec.decode(frame, 0)[0].records]
+        return [record for record in records if not isinstance(record, Compacted)]
 
 
 Watch = Callable[[State, tuple[Record, ...], Literal["fact", "decision"]], None]
@@ -291,17 +299,21 @@ Watch = Callable[[State, tuple[Record, ...], Literal["fact", "decision"]], None]
 
 @dataclass
 class Supervisor:
-    """One supervisor's life. `survive` is called wherever it may be killed, and raises Crash where it is."""
+    """One supervisor's life. `survive` is called wherever it may be killed, and raises Crash where it is.
+
+    Whenever it rests, `grown` says whether the journal is to be compacted.
+    """
 
     world: FakeWorld
-    frames: list[bytes]
+    history: History
     survive: Callable[[], None]
+    grown: Callable[[], bool]
     watch: Watch
     state: State
     wake_at: float | None = None
 
     def live(self, patience: int) -> None:
-        for frame in self.frames:
+        for frame in self.history.frames:
             for record in codec.decode(frame, 0)[0].records:
                 evolve(self.state, record)
         lost = reconcile(self.state, self.world.known(), self.world.boot_id, self.world.now)
@@ -323,6 +335,8 @@ class Supervisor:
             ready = decide(self.state, self.world.now)
             if not ready.records:
                 self.wake_at = ready.wake_at
+                if self.grown():
+                    self.compact()
                 return
             seq = self.state.seq
             self.commit(ready.records, "decision")
@@ -344,7 +358,7 @@ class Supervisor:
                 continue
             news.append(fact)
         if news:
-            self.frames.append(codec.encode(self.state.seq - len(news) + 1, news))
+            self.history.frames.append(codec.encode(self.state.seq - len(news) + 1, news))
             self.world.acknowledge(r for r in news if isinstance(r, KillRequested))
             self.watch(self.state, tuple(news), "fact")
             self.survive()
@@ -352,11 +366,20 @@ class Supervisor:
 
     def commit(self, records: tuple[Record, ...], kind: Literal["fact", "decision"]) -> None:
         self.survive()
-        self.frames.append(codec.encode(self.state.seq + 1, records))
+        self.history.frames.append(codec.encode(self.state.seq + 1, records))
         self.survive()
         for record in records:
             evolve(self.state, record)
         self.watch(self.state, records, kind)
+
+    def compact(self) -> None:
+        record = Compacted(at=self.world.now, fold=fold_of(self.state))
+        frame = codec.encode(self.state.seq + 1, [record])
+        self.survive()
+        self.history.forgotten += self.history.frames
+        self.history.frames[:] = [frame]
+        self.survive()
+        evolve(self.state, record)
 
 
 def live(
@@ -364,13 +387,23 @@ def live(
     *,
     crashes: frozenset[int] = frozenset(),
     reboots: frozenset[int] = frozenset(),
+    compactions: frozenset[int] = frozenset(),
     downtime: float = 0.0,
     watch: Watch = lambda state, records, kind: None,
     patience: int = 20_000,
 ) -> History:
-    """The whole life of the world's task. The supervisor dies at the moments numbered in `crashes` and `reboots`."""
+    """The whole life of the world's task.
+
+    The supervisor dies at the moments numbered in `crashes` and `reboots`, and compacts its journal in those of its
+    rests that are numbered in `compactions`.
+    """
     history = History()
-    moment = 0
+    moment = rests = 0
+
+    def grown() -> bool:
+        nonlocal rests
+        rests += 1
+        return rests in compactions
 
     def survive() -> None:
         nonlocal moment
@@ -380,7 +413,7 @@ def live(
 
     while True:
         history.supervisors += 1
-        supervisor = Supervisor(world, history.frames, survive, watch, initial(world.task))
+        supervisor = Supervisor(world, history, survive, grown, watch, initial(world.task))
         try:
             supervisor.live(patience)
         except Crash:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import get_args
 
 from observer.tasks import Observed
-from thermos.core.records import Stage
+from thermos.core.fold import Stage
 
 from . import task as task_page
 from .kind import Asked, BadRequest, Page, Snapshot, Values

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from thermos.checkpoint import codec, journal
-from thermos.checkpoint.journal import Damaged, Reader, Writer, WrongVersion
+from thermos.checkpoint.journal import Damaged, Reader, WrongVersion
+from thermos.checkpoint.writing import Writer
 from thermos.core.records import Exited, KillRequested, Launched, Record, Started, Supervised
 
 FRAMES: list[tuple[Record, ...]] = [

@@ -17,7 +17,7 @@ import pytest
 
 from thermos import paths
 from thermos.checkpoint import lock
-from thermos.checkpoint.journal import Writer
+from thermos.checkpoint.writing import Writer
 from thermos.cli import main
 from thermos.core import records as r
 from thermos.core.records import Record

@@ -7,7 +7,7 @@ import json
 import pytest
 from task_directories import DEADLINE, Cli
 
-from thermos.core.records import Result
+from thermos.core.fold import Result
 
 
 @pytest.mark.parametrize(("result", "status"), [("SUCCESS", 0), ("FAILED", 1), ("LOST", 137), ("KILLED", 143)])

@@ -11,6 +11,7 @@ from fakes import a_process, a_task
 from thermos.core.decide import PATIENCE, decide, effect_of, outstanding, reconcile
 from thermos.core.effects import End, Launch, Signal
 from thermos.core.evolve import FAULTS, classify, evolve
+from thermos.core.fold import Exit
 from thermos.core.records import (
     Abandoned,
     Emptied,
@@ -25,7 +26,7 @@ from thermos.core.records import (
     Started,
     Supervised,
 )
-from thermos.core.state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, Exit, IllegalMove, State, initial
+from thermos.core.state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, IllegalMove, State, initial
 from thermos.core.status import describe
 
 ACTIVE = StageEntered(at=0.0, stage="ACTIVE", reason="")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from thermos import paths
-from thermos.checkpoint.journal import Writer
+from thermos.checkpoint.writing import Writer
 from thermos.core import records as r
 from thermos.core.records import Record
 from thermos.core.task import Accepted, Isolation, Process, Resources, Task

@@ -103,6 +103,8 @@ LATE_KILL = KillRequested(at=300.091, by="the end of the test")
 
 DEATHS = st.frozensets(st.integers(1, 120), max_size=6)
 
+COMPACTIONS = st.frozensets(st.integers(1, 40), min_size=1, max_size=12)
+
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[FakeWorld, frozenset[int], frozenset[int], float]:
@@ -239,6 +241,37 @@ def test_the_state_folded_from_the_encoded_journal_is_the_state_that_was_lived(g
     for record in history.records():
         evolve(folded, record)
     assert folded == history.state
+
+
+@law
+@given(worlds(), COMPACTIONS)
+def test_the_state_folded_from_a_compacted_journal_is_the_state_that_was_lived(
+    given: Any, compactions: frozenset[int]
+) -> None:
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, compactions=compactions, downtime=downtime)
+    folded = initial(world.task)
+    for frame in history.frames:
+        for record in codec.decode(frame, 0)[0].records:
+            evolve(folded, record)
+    assert folded == history.state
+
+
+@law
+@given(st.data())
+def test_a_journal_compacted_anywhere_and_its_writer_killed_anywhere_change_nothing(data: st.DataObject) -> None:
+    task = data.draw(tasks(), label="task")
+    script = data.draw(scripts(task, ends=False, faithful=True), label="script")
+    kills = [*data.draw(KILLS, label="kills"), LATE_KILL]
+    undisturbed = live(FakeWorld(task, script, kills))
+    compactions = data.draw(COMPACTIONS, label="compactions")
+    disturbed = live(
+        FakeWorld(task, script, kills), compactions=compactions, crashes=data.draw(DEATHS, label="crashes")
+    )
+    assert undisturbed.state is not None
+    assert disturbed.state is not None
+    assert (disturbed.state.stage, disturbed.state.reason) == (undisturbed.state.stage, undisturbed.state.reason)
+    assert runs_of(disturbed) == runs_of(undisturbed)
 
 
 @law

@@ -15,7 +15,7 @@ import pytest
 
 from thermos import paths
 from thermos.checkpoint import lock
-from thermos.checkpoint.journal import Writer
+from thermos.checkpoint.writing import Writer
 from thermos.core import records as r
 from thermos.runtime import accept
 

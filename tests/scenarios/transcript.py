@@ -26,7 +26,7 @@ import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from fakes import NEVER, Behaviour, Crash, FakeWorld, Supervisor, a_process, a_task
+from fakes import NEVER, Behaviour, Crash, FakeWorld, History, Supervisor, a_process, a_task
 
 from thermos.core.effects import End, Launch, Signal
 from thermos.core.records import (
@@ -159,7 +159,7 @@ def tell(scenario: Scenario) -> str:
     """What the core makes of it."""
     lines: list[str] = []
     world = MortalWorld(scenario)
-    frames: list[bytes] = []
+    history = History()
     told = 0
 
     def tell_effects() -> None:
@@ -183,7 +183,7 @@ def tell(scenario: Scenario) -> str:
             lines.append(f"{record.at:7g}  {number:8} {mark} {_words(record, state)}")
 
     while True:
-        supervisor = Supervisor(world, frames, lambda: None, watch, initial(scenario.task))
+        supervisor = Supervisor(world, history, lambda: None, lambda: False, watch, initial(scenario.task))
         try:
             supervisor.live(patience=1000)
         except Crash:

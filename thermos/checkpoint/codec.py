@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from thermos.core.records import Record
+from thermos.core.records import Compacted, Record
 
 VERSION = 1
 HEADER = b"thermos journal %d\n" % VERSION
@@ -42,8 +42,8 @@ class WrongVersion(Exception):
     """The header names a version this program does not read."""
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Frame)
+_encoder = msgspec.json.Encoder(enc_hook=list)  # for the deques of a fold
+_decoder = msgspec.json.Decoder(Frame, dec_hook=lambda kind, value: kind(value))
 
 
 def encode(seq: int, records: Sequence[Record]) -> bytes:
@@ -62,6 +62,15 @@ def check_header(data: bytes) -> int:
     if line.startswith(b"thermos journal ") and line[16:].isdigit():
         raise WrongVersion(f"it is version {int(line[16:])}; this program reads version {VERSION}")
     raise Damaged("it does not begin with a journal's header")
+
+
+def check_follows(frame: Frame, seq: int, first: bool) -> None:
+    """Raises Damaged where a frame does not follow record `seq`. A compacted journal's `first` follows any."""
+    if not frame.records:
+        raise Damaged("a frame is empty")
+    compacted = first and isinstance(frame.records[0], Compacted)
+    if frame.seq <= seq if compacted else frame.seq != seq + 1:
+        raise Damaged(f"record {seq + 1} is missing: a frame begins with {frame.seq}")
 
 
 def decode(data: bytes | memoryview, offset: int) -> tuple[Frame, int]:

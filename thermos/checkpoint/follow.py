@@ -29,7 +29,8 @@ _WATCHED = (
 class Follower:
     """A task's journal from its first record on. Select on it for reading; then `new` has the news.
 
-    The journal need not be there yet, and may be replaced by a compacted one that keeps the numbers of its records.
+    The journal need not be there yet, and may be replaced by a compacted one that keeps the numbers of its records:
+    whoever comes late then gets `Compacted` in place of what it missed.
     It also wakes (with no news) when something else changes in the task's directory: its lock, its control socket.
 
     Raises NoSuchTask, PermissionError; `new` also what journal.Reader raises.

@@ -47,8 +47,8 @@ def _print_whole(path: str, task: Task, as_json: bool, more_may_come: bool) -> t
         at = codec.check_header(data)
         while at < len(data):
             frame, end = codec.decode(data, at)
-            if frame.seq != seq + 1:
-                raise codec.Damaged(f"record {seq + 1} is missing: a frame begins with {frame.seq}")
+            codec.check_follows(frame, seq, first=not seq)
+            seq = frame.seq - 1
             for record in frame.records:
                 seq += 1
                 _print(seq, record, task, as_json)

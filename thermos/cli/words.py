@@ -7,8 +7,8 @@ from datetime import datetime
 import msgspec
 
 from thermos.core import records as r
+from thermos.core.fold import Exit
 from thermos.core.records import Record
-from thermos.core.state import Exit
 from thermos.core.status import describe, signal_name
 from thermos.core.task import Task
 
@@ -44,7 +44,7 @@ def print_json(value: object) -> None:
 
 def record_as_json(seq: int, record: Record, task: Task) -> bytes:
     """One line for programs: the record as it is in the journal, with `seq`, and `name` of its process."""
-    line: dict[str, object] = {"seq": seq, **msgspec.to_builtins(record)}
+    line: dict[str, object] = {"seq": seq, **msgspec.to_builtins(record, enc_hook=list)}
     if isinstance(number := line.get("process"), int):
         line["name"] = _name(task, number)
     return msgspec.json.encode(line) + b"\n"
@@ -64,6 +64,10 @@ def record_in_words(record: Record, task: Task) -> str:
         case r.KillRequested():
             patience = "" if record.wait is None else f", within {duration(record.wait)}"
             return f"{record.by} asked to kill the task{', at once' if record.force else patience}"
+        case r.DiskPressure():
+            return f"nothing new is started: {record.why}" if record.why else "there is room again"
+        case r.Compacted():
+            return f"all records before this one were folded into it: {record.fold.seq} since the task began"
         case _:
             return f"{_name(task, record.process)}/{record.run} {_of_a_run(record)}"
 

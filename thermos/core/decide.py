@@ -23,7 +23,8 @@ from itertools import chain, islice
 import msgspec
 
 from .effects import Effect, End, Launch, Signal
-from .records import Abandoned, Exited, Launched, Record, Result, Signalled, StageEntered
+from .fold import Result
+from .records import Abandoned, Exited, Launched, Record, Signalled, StageEntered
 from .state import State
 
 #: Seconds a run, or what its main process left behind, may take to die of SIGKILL before the task goes on without
@@ -139,6 +140,8 @@ def _active(state: State, now: float) -> Ready:
         return _clean(now, "SUCCESS", reason, _quiet_by(state))
     if plan.moving == 0:
         return _clean(now, "FAILED", _why_stuck(state), _quiet_by(state))
+    if state.disk_pressure:
+        return Ready()  # what runs goes on; finalizers may run even so: they may be what makes room
     return _launches(state, now, False)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
 from . import records as r
+from .fold import Exit, Fold, Run, RunState
 from .records import Record
-from .state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, Exit, IllegalMove, Run, RunState, State
+from .state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, IllegalMove, State
 
 #: Deaths that are the program's own fault, and count as failures; by any other signal from outside a run is
 #: KILLED, which does not count. (To Thermos no signal death was a failure: crashes looped for ever.)
@@ -39,9 +41,13 @@ def evolve(state: State, record: Record) -> State:
     Raises IllegalMove where the record does not fit, with the state unchanged.
     """
     _MEANINGS[type(record)](state, record, state.seq + 1)
-    state.seq += 1
+    state.seq += 1  # Compacted has set it to what it stands for
     state.at = max(state.at, record.at)  # what happened while no supervisor lived is learned late
     return state
+
+
+#: Errors of a start that are the host's lack, not the program's fault: the run is LOST, and tried again.
+SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT})
 
 
 def classify(exit: Exit, asked: int | None) -> RunState:
@@ -150,7 +156,9 @@ def _started(state: State, record: r.Started, seq: int) -> None:
 
 def _refused(state: State, record: r.Refused, seq: int) -> None:
     run = _live_run(state, record.process, record.run)
-    _move(run, "FAILED")
+    if run.state != "FORKED":
+        raise IllegalMove(f"run {run.number} refused while {run.state}")
+    _move(run, "LOST" if record.errno in SHORTAGES else "FAILED")
     run.exit = Exit(source="keeper", why=f"cannot {record.step}: {record.message}")
     _run_over(state, record.process, run, record.at, seq)
 
@@ -208,6 +216,18 @@ def _signalled(state: State, record: r.Signalled, seq: int) -> None:
         where.pop(record.process, None)
     where = state.killing if record.signal == signal.SIGKILL else state.stopping
     where[record.process] = None
+
+
+def _disk_pressure(state: State, record: r.DiskPressure, seq: int) -> None:
+    state.disk_pressure = record.why
+
+
+def _compacted(state: State, record: r.Compacted, seq: int) -> None:
+    fold = record.fold
+    if fold.seq < state.seq or len(fold.processes) != len(state.processes):
+        raise IllegalMove(f"compacted up to record {fold.seq}, of {len(fold.processes)} processes")
+    for name in Fold.__struct_fields__:
+        setattr(state, name, getattr(fold, name))
 
 
 def _run_over(state: State, number: int, run: Run, at: float, seq: int) -> None:
@@ -283,4 +303,6 @@ _MEANINGS: dict[type, Callable[[State, Any, int], None]] = {
     r.Emptied: _emptied,
     r.Signalled: _signalled,
     r.Abandoned: _abandoned,
+    r.DiskPressure: _disk_pressure,
+    r.Compacted: _compacted,
 }

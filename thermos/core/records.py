@@ -7,13 +7,9 @@ Adding a field with a default keeps old journals readable; anything else is a ne
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
-Stage = Literal["ACTIVE", "CLEANING", "FINALIZING", "SUCCESS", "FAILED", "KILLED", "LOST"]
-Result = Literal["SUCCESS", "FAILED", "KILLED", "LOST"]
-Source = Literal["waited", "keeper", "pidfd", "zombie", "unknown"]
+from .fold import Fold, Result, Source, Stage
 
 
 class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
@@ -118,6 +114,18 @@ class Abandoned(Event, tag="abandoned"):
     run: int
 
 
+class DiskPressure(Event, tag="disk-pressure"):
+    """There is no room any more to write down what new runs would do, or there is again. As Kubernetes calls it."""
+
+    why: str = ""  # empty: there is room again
+
+
+class Compacted(Event, tag="compacted"):
+    """All records up to here, folded: the first record of a journal that was written anew without them."""
+
+    fold: Fold
+
+
 Record = (
     Supervised
     | Sandboxed
@@ -130,4 +138,6 @@ Record = (
     | Emptied
     | Signalled
     | Abandoned
+    | DiskPressure
+    | Compacted
 )

@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from .records import Source, Stage
-from .state import Exit, ProcessState, Run, RunState, State
+from .fold import Exit, ProcessState, Run, RunState, Source, Stage
+from .state import State
 from .task import Accepted, Isolation
 
 Health = Literal["healthy", "unhealthy", "unknown"]
@@ -74,7 +74,7 @@ def status_of(accepted: Accepted, state: State, supervised: bool, root: str) -> 
         task_id=accepted.task_id,
         name=state.task.name,
         state=state.stage or "ACTIVE",
-        reason=state.reason,
+        reason=state.reason if state.ended or not state.disk_pressure else state.disk_pressure,
         supervised=supervised,
         root=root,
         sandbox=accepted.sandbox,

@@ -57,6 +57,9 @@ _FIRST = ["thermos-pause", "infinity"]
 #: Namespaces every task gets where the host can give them.
 NAMESPACES = ("pid", "mount", "ipc", "uts")
 
+#: Exit status of a supervisor that cannot write: it is to be started again, later.
+_TEMPORARY_FAILURE = 75
+
 #: After this many supervisors in a row that died before they asked what there is, wait before the next one: in
 #: seconds, doubled up to the second number.
 _YOUNG, _PATIENT = 5, (0.5, 30.0)
@@ -319,11 +322,12 @@ class Keeper:
         if self._exit is not None:
             return
         status = self._supervisor_status  # 0 where it was not our child: it had started us
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        waits = os.WIFEXITED(status) and os.WEXITSTATUS(status) == _TEMPORARY_FAILURE
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) and not waits:
             # It left by itself and has said why. Its processes live; `resume` takes them over.
             self._exit = os.WEXITSTATUS(status)
             return
-        self._young = 0 if began else self._young + 1
+        self._young = 0 if began and not waits else max(self._young + 1, _YOUNG if waits else 0)
         if self._young < _YOUNG:
             self._start_supervisor()
         else:

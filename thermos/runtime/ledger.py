@@ -15,12 +15,17 @@ from __future__ import annotations
 
 import os
 
+from sandbox import syscalls
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Rewritten without what has been acknowledged when it is larger than this, in bytes.
 LARGEST = 256 << 10
+
+#: Bytes put by beyond its end, and how much of that may be used up before more is put by. A run writes about 200.
+RESERVE, LOW = 64 << 10, 32 << 10
 
 
 class Ledger:
@@ -29,6 +34,7 @@ class Ledger:
         self._fd = self._open(path)
         self._cut_torn_end()
         self.size = os.fstat(self._fd).st_size
+        self._put_by(self._fd, self.size)
 
     @staticmethod
     def _open(path: str) -> int:
@@ -46,6 +52,14 @@ class Ledger:
             data += chunk
         return data
 
+    def _put_by(self, fd: int, size: int) -> None:
+        """Ends can be written down on a full disk too."""
+        try:
+            syscalls.allocate(fd, size, RESERVE)
+        except OSError:
+            pass  # there is no room: it is met when it is met
+        self._left = RESERVE
+
     def lines(self) -> list[list[str]]:
         """Every whole line, as words."""
         data = self._read()
@@ -59,6 +73,9 @@ class Ledger:
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - done)
             raise OSError(28, os.strerror(28), self._path)
         self.size += done
+        self._left -= done
+        if self._left < LOW:
+            self._put_by(self._fd, os.fstat(self._fd).st_size)
 
     def rewrite(self, lines: Iterable[tuple[object, ...]]) -> None:
         """Put these lines in place of all that is there, at one stroke."""
@@ -72,6 +89,7 @@ class Ledger:
         try:
             if os.write(fd, data) < len(data):
                 raise OSError(28, os.strerror(28), fresh)
+            self._put_by(fd, len(data))
             os.rename(fresh, self._path)
         except OSError:
             os.close(fd)

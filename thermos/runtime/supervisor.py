@@ -6,6 +6,7 @@ or the tenth makes no difference to anything below: it replays what there is, he
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -23,21 +24,34 @@ if _HIDE:
     del sys.modules["typing_extensions"]
 
 from thermos import paths  # noqa: E402
-from thermos.checkpoint import journal  # noqa: E402
+from thermos.checkpoint import journal, writing  # noqa: E402
 from thermos.core.decide import decide, effect_of, expected, outstanding, reconcile  # noqa: E402
 from thermos.core.effects import Effect  # noqa: E402
 from thermos.core.evolve import evolve  # noqa: E402
-from thermos.core.records import Exited, Launched, Record, Refused, StageEntered, Supervised  # noqa: E402
-from thermos.core.state import State, initial  # noqa: E402
+from thermos.core.records import (  # noqa: E402
+    Compacted,
+    DiskPressure,
+    Exited,
+    Launched,
+    Record,
+    Refused,
+    StageEntered,
+    Supervised,
+)
+from thermos.core.state import State, fold_of, initial  # noqa: E402
 from thermos.core.task import Accepted  # noqa: E402
 
 from .world import World  # noqa: E402
 
-#: Exit status, as of sysexits.h: the agent sees it where the supervisor gives up by itself.
-DATA_ERROR = 65
+#: Exit statuses, as of sysexits.h. The agent sees the first, where the supervisor gives up by itself. After the
+#: second the keeper starts another one, a little later each time.
+DATA_ERROR, TEMPORARY_FAILURE = 65, 75
 
 #: Seconds without news after which the journal is synced, and the longest that it is not.
 QUIET, LATEST = 0.005, 0.1
+
+#: On a full disk: seconds until we look again whether there is room. Nothing tells of that.
+AGAIN = 2.0
 
 
 class Supervisor:
@@ -48,7 +62,7 @@ class Supervisor:
         directory = paths.task_dir(world.root, world.task_id)
         with open(f"{directory}/{paths.ACCEPTED}", "rb") as file:
             self.accepted = msgspec.json.decode(file.read(), type=Accepted)
-        self._journal = journal.Writer(f"{directory}/{paths.JOURNAL}")
+        self._journal = writing.Writer(f"{directory}/{paths.JOURNAL}")
         self.state: State = initial(self.accepted.task)
         for record in self._journal.replayed:
             evolve(self.state, record)
@@ -81,7 +95,7 @@ class Supervisor:
         if self._world.all_told and not told:
             self._go_on()
         if not news:
-            self._sync()
+            self._rest()
 
     def _go_on(self) -> None:
         """The keeper, ours or a new one, has told all it knows: so what is missing is lost, or still to be done."""
@@ -95,6 +109,7 @@ class Supervisor:
 
     def _settle(self) -> float | None:
         """Decide, write down and carry out, until nothing is left to decide. Returns when to look again."""
+        self._under_pressure(self._journal.lack())
         while True:
             ready = decide(self.state, self._world.now())
             if not ready.records:
@@ -121,16 +136,45 @@ class Supervisor:
             self._sync()
         return effects
 
+    def _rest(self) -> None:
+        """What is done for the journal in a quiet moment."""
+        self._sync()
+        try:
+            self._journal.put_by()
+        except OSError as error:
+            self._under_pressure(f"there is no room for the journal: {error.strerror}")
+            return
+        if self.state.disk_pressure and not self._journal.lack():
+            self._commit(DiskPressure(at=self._world.now()))
+            self._world.listen()
+        self._compact()
+
+    def _under_pressure(self, why: str) -> None:
+        if why and not self.state.disk_pressure:
+            self._commit(DiskPressure(at=self._world.now(), why=why))
+            _say(f"cannot start anything new in {self.accepted.task_id}: {why}; what runs goes on")
+
+    def _compact(self) -> None:
+        if self._journal.grown:
+            record = Compacted(at=self._world.now(), fold=fold_of(self.state))
+            try:
+                self._journal.compact(record)
+            except OSError:
+                return  # a full disk: later
+            evolve(self.state, record)
+
     def _sync_by(self, wake_at: float | None) -> float | None:
         """When to make what is written survive a power cut: in a quiet moment, at the latest after LATEST.
 
         One fdatasync takes 0.1 ms or, where neighbours use the disk, 20; the task must not wait for it at each step.
         """
+        now = self._world.now()
+        if self.state.disk_pressure:
+            wake_at = now + AGAIN if wake_at is None else min(wake_at, now + AGAIN)
         if not self._unsynced:
             return wake_at
-        now = self._world.now()
         if now > self._unsynced + LATEST:
-            self._sync()
+            self._rest()
             return wake_at
         return now + QUIET if wake_at is None else min(wake_at, now + QUIET)
 
@@ -141,8 +185,15 @@ class Supervisor:
             self._unsynced = 0.0
 
 
+def _say(message: str) -> None:
+    try:
+        os.write(2, f"thermos: {message}\n".encode())
+    except OSError:
+        pass  # whoever listened is gone
+
+
 def _give_up(status: int, message: str) -> NoReturn:
-    os.write(2, f"thermos: {message}\n".encode())
+    _say(message)
     sys.exit(status)
 
 
@@ -161,9 +212,7 @@ def main() -> None:
     except (journal.Damaged, journal.WrongVersion) as error:
         _give_up(DATA_ERROR, f"{error}; the task's processes are left as they are")
     except OSError as error:
-        if error.errno in (28, 122, 30):  # no space, over quota, read-only
-            os.write(
-                2, f"thermos: cannot write the journal of {world.task_id}: {error.strerror}; will try again\n".encode()
-            )
-            os.kill(os.getpid(), signal.SIGKILL)  # the keeper starts another one, a little later each time
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            what = error.filename or f"the journal of {world.task_id}"
+            _give_up(TEMPORARY_FAILURE, f"cannot write {what}: {error.strerror}; will try again")
         raise

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import select
 import signal
@@ -77,7 +78,7 @@ class World:
         self.epoch = state.epoch if state.boot_id == self.boot_id else clock.fresh_epoch(state.at)
         self._accepted, self._state = accepted, state
         self._poll.register(self._wire.fileno(), select.POLLIN)
-        self._listen()
+        self.listen()
 
     def make_durable(self) -> None:
         """What was accepted survives a power cut from here on, and whoever waits for that is told."""
@@ -306,18 +307,29 @@ class World:
 
     # -- requests
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
+        """To requests, unless we do already. On a full disk that may have to wait until there is room."""
+        if self._control is not None:
+            return
         fd, path = paths.control_address(paths.task_dir(self.root, self.task_id))
+        control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        control.setblocking(False)
         try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
-        self._control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
-        self._control.bind(path)
-        os.close(fd)
-        self._control.listen(16)
-        self._poll.register(self._control.fileno(), select.POLLIN)
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+            control.bind(path)
+        except OSError as error:
+            control.close()
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return
+        finally:
+            os.close(fd)
+        control.listen(16)
+        self._control = control
+        self._poll.register(control.fileno(), select.POLLIN)
 
     def _accept_client(self, listener: Any) -> None:
         try:
