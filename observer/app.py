@@ -31,6 +31,7 @@ from .pages import PAGES, logs, words
 from .pages.kind import Asked, BadRequest, NotFound, Page, Snapshot, Values
 from .tasks import Tasks
 from .usage import Sampler
+from .witness import Witness
 
 _HERE = os.path.dirname(__file__)
 _Handler = Callable[[Request], Awaitable[Response]]
@@ -49,8 +50,9 @@ _HEADERS = {
 class Observer:
     """The answers, over tasks that are followed and sampled elsewhere."""
 
-    def __init__(self, tasks: Tasks, sampler: Sampler) -> None:
+    def __init__(self, tasks: Tasks, sampler: Sampler, witness: Witness) -> None:
         self._tasks = tasks
+        self._witness = witness
         self._sampler = sampler
         self._metrics = Metrics(tasks, sampler)
         self._templates = _templates(self._link)
@@ -84,7 +86,10 @@ class Observer:
     async def _lifespan(self, app: Starlette) -> AsyncGenerator[None, None]:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._tasks.fileno(), self._tasks.catch_up)
+        loop.add_reader(self._witness.fileno(), self._witness.answer)
         yield
+        loop.remove_reader(self._witness.fileno())
+        self._witness.close()
         loop.remove_reader(self._tasks.fileno())
 
     def _snapshot(self) -> Snapshot:

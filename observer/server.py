@@ -17,8 +17,9 @@ from thermos import paths
 
 from . import listen
 from .app import Observer
-from .tasks import Tasks
+from .tasks import Observed, Tasks
 from .usage import Sampler
+from .witness import Witness
 
 
 class Server(uvicorn.Server):
@@ -63,15 +64,20 @@ def main(roots: tuple[str, ...], where: str) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     _set_up_log()
-    _raise_file_limit()
+    files = _raise_file_limit()
     try:
         listener = listen.bind(address)
     except listen.CannotListen as error:
         print(error, file=sys.stderr)
         sys.exit(1)
-    sampler = Sampler()
+    sampler, witness = Sampler(), Witness(files // 2)
+
+    def ended(task: Observed) -> None:
+        sampler.forget(task)
+        witness.forget(task)
+
     try:
-        tasks = Tasks(list(roots) or [paths.default_root()], sampler.forget)
+        tasks = Tasks(list(roots) or [paths.default_root()], ended, witness.see)
     except OSError as error:
         print(f"cannot use inotify: {error.strerror}; raise fs.inotify.max_user_instances", file=sys.stderr)
         sys.exit(1)
@@ -83,7 +89,7 @@ def main(roots: tuple[str, ...], where: str) -> None:
     listener.listen(128)
     print(f"observing {', '.join(tasks.roots)} at {listen.url(listener)}", flush=True)
     log.info("listening", address=listen.url(listener), roots=tasks.roots, tasks=len(tasks))
-    app = Observer(tasks, sampler).app(check_host=not address.path)
+    app = Observer(tasks, sampler, witness).app(check_host=not address.path)
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -103,10 +109,11 @@ def main(roots: tuple[str, ...], where: str) -> None:
         pass
 
 
-def _raise_file_limit() -> None:
-    """A file per active task and a few per group that is sampled: more than the 1024 of a login shell."""
+def _raise_file_limit() -> int:
+    """A file per active task, a few per group that is sampled and one per run: more than the 1024 of a login shell."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def _set_up_log() -> None:

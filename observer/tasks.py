@@ -57,8 +57,9 @@ class Observed:
 
     @property
     def ended(self) -> bool:
-        status = self.status
-        return status is not None and status.state in ENDED
+        if self._state is not None:
+            return self._state.stage in ENDED
+        return self._status is not None and self._status.state in ENDED
 
     def asked(self) -> TaskStatus | None:
         """Its status, with `supervised` as it is at this moment."""
@@ -66,6 +67,19 @@ class Observed:
         if status is None or not tasks.supervised(self.root, self.task_id):
             return status
         return msgspec.structs.replace(status, supervised=True)
+
+    @property
+    def boot_id(self) -> str:
+        """The boot that its pids are of."""
+        return self._state.boot_id if self._state else ""
+
+    def running(self) -> Iterator[Run]:
+        """The runs whose program is executed."""
+        if self._state:
+            for number in (*self._state.running, *self._state.stopping, *self._state.killing):
+                run = self._state.processes[number].run
+                if run and run.state == "RUNNING":
+                    yield run
 
     def live_runs(self) -> Iterator[tuple[str, Run]]:
         """The runs that something may be alive of, each with its process's name."""
@@ -130,11 +144,17 @@ def _words(error: Exception) -> str:
 class Tasks:
     """Every task below some roots. `catch_up` when `fileno` is readable, and before answering anybody."""
 
-    def __init__(self, roots: list[str], ended: Callable[[Observed], None] = lambda task: None) -> None:
-        """`ended` is told of each task that has ended, or is gone."""
+    def __init__(
+        self,
+        roots: list[str],
+        ended: Callable[[Observed], None] = lambda task: None,
+        news: Callable[[Observed], None] = lambda task: None,
+    ) -> None:
+        """`ended` is told of each task that has ended, or is gone; `news` of each other one when it was read."""
         self.roots = list(dict.fromkeys(os.path.abspath(root) for root in roots))
         self.problems: dict[str, str] = {}  # root -> why its tasks cannot be followed
         self._ended = ended
+        self._news = news
         self._tasks: dict[tuple[str, str], Observed] = {}
         self._inotify = INotify(nonblocking=True)
         self._watched: dict[int, str] = {}  # watch -> the root whose tasks directory it is on
@@ -282,6 +302,8 @@ class Tasks:
             task.close()
             self._unfollow(task)
             self._ended(task)
+        else:
+            self._news(task)
 
     def _unfollow(self, task: Observed) -> None:
         watch = self._watch_of.pop((task.root, task.task_id), None)

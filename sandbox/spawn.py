@@ -179,7 +179,10 @@ class _Gate:
     def _read(self, length: int) -> bytes:
         data = b""
         while len(data) < length:
-            more = self._socket.recv(length - len(data))
+            try:
+                more = self._socket.recv(length - len(data))
+            except ConnectionResetError:
+                raise _Orphaned from None
             if not more:
                 raise _Orphaned
             data += more
@@ -187,7 +190,10 @@ class _Gate:
 
     def ready(self, argv: list[str]) -> None:
         self.step = f"execute {argv[0]}"
-        self._socket.send(_READY, _socket.MSG_NOSIGNAL)
+        try:
+            self._socket.send(_READY, _socket.MSG_NOSIGNAL)
+        except OSError:
+            pass  # the parent died, and the order holds all the same: whoever comes after it finds a run under way
 
     def failed(self, number: int, text: str) -> None:
         self._socket.send(f"{self.step}\n{number}\n{text}".encode(errors="replace"), _socket.MSG_NOSIGNAL)
@@ -250,7 +256,7 @@ def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object
             os._exit(NEVER_EXECUTED)
         except OSError as error:
             where = f" ({error.filename})" if error.filename and error.filename not in gate.step else ""
-            failed = (error.errno or 0, os.strerror(error.errno or 0) + where)
+            failed = (error.errno or 0, (error.strerror or os.strerror(0)) + where)
         except Exception as error:  # a bug of ours must not look like an exec
             failed = (0, repr(error))
         else:
@@ -306,6 +312,8 @@ def _take_place(place: Place, gate: _Gate) -> None:
 def _go_inside(place: Place, gate: _Gate) -> None:
     gate.step = "enter its directory"
     os.chdir(place.directory)
+    if not os.stat(".").st_nlink:  # a mount inside still leads to it
+        raise FileNotFoundError(errno.ENOENT, "it has been removed", place.directory)
     gate.step = "open its logs"
     _open_logs(place.logs)
 
@@ -313,16 +321,25 @@ def _go_inside(place: Place, gate: _Gate) -> None:
 def _exec(argv: list[str], env: Mapping[str, str]) -> None:
     program = argv[0]
     if "/" in program:
-        os.execve(program, argv, env)
+        _execute(program, argv, env)
     missing: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
     for directory in env.get("PATH", "/usr/bin:/bin").split(":"):
         try:
-            os.execve(f"{directory or '.'}/{program}", argv, env)
+            _execute(f"{directory or '.'}/{program}", argv, env)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:  # of this file, or of this directory to this user: as execvp, go on looking
             missing = error
     raise missing
+
+
+def _execute(path: str, argv: list[str], env: Mapping[str, str]) -> None:
+    try:
+        os.execve(path, argv, env)
+    except FileNotFoundError:
+        if not os.path.exists(path):
+            raise
+        raise FileNotFoundError(errno.ENOENT, "the interpreter it asks for does not exist", path) from None
 
 
 def _open_logs(logs: str) -> None:

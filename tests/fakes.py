@@ -89,6 +89,7 @@ class Behaviour:
     stop_code: int | None = None  # exits with this when asked to stop; None: dies of SIGTERM
     unkillable: bool = False  # survives SIGKILL too, as in an uninterruptible sleep
     leaves: float = 0.0  # how long its children outlive its main process, though killed; NEVER: for good
+    stays: float = 0.0  # how long they go on by themselves when asked to stop; NEVER: until they are killed
 
 
 class Crash(Exception):
@@ -107,6 +108,8 @@ class FakeRun:
     end_at: float = NEVER
     end: Behaviour | None = None  # whose code and signal the end has
     started: Started | None = None
+    spared: bool = False  # it was asked to stop: its children have time
+    empty_at: float = NEVER
 
 
 @dataclass
@@ -160,8 +163,13 @@ class FakeWorld:
 
     def _signal(self, key: tuple[int, int], signo: int) -> None:
         run = self.runs[key]
+        if run.phase == "left" and run.spared and signo == signal.SIGKILL:
+            run.spared = False
+            self._plan_empty(key, self.now + run.behaviour.leaves)
         if run.phase not in ("starting", "running") or run.behaviour.unkillable:
             return
+        if signo != signal.SIGKILL:
+            run.spared = True
         if signo == signal.SIGKILL:
             run.phase = "running"  # it has come as far as being killed
             self._plan_end(key, self.now, Behaviour(signal=signo, leaves=run.behaviour.leaves))
@@ -169,6 +177,11 @@ class FakeWorld:
             code = run.behaviour.stop_code
             how = Behaviour(code=code, signal=signo if code is None else None, leaves=run.behaviour.leaves)
             self._plan_end(key, self.now + run.behaviour.stops_in, how)
+
+    def _plan_empty(self, key: tuple[int, int], at: float) -> None:
+        self.runs[key].empty_at = at
+        if at != NEVER:
+            heappush(self._agenda, (at, *key, "empty"))
 
     def _plan_end(self, key: tuple[int, int], at: float, how: Behaviour) -> None:
         run = self.runs[key]
@@ -226,10 +239,12 @@ class FakeWorld:
                 return run.started
             case "end", "running" if at == run.end_at and run.end is not None:
                 how = run.end
-                run.phase = "left" if how.leaves else "gone"
-                if how.leaves not in (0.0, NEVER):
-                    heappush(self._agenda, (at + how.leaves, process, number, "empty"))
-                if not how.leaves:
+                run.spared = run.spared and how.signal != signal.SIGKILL
+                rest = run.behaviour.stays if run.spared else how.leaves
+                run.phase = "left" if rest else "gone"
+                if rest:
+                    self._plan_empty((process, number), at + rest)
+                else:
                     self.ends[process, number] = at
                 return Exited(
                     at=at,
@@ -239,9 +254,9 @@ class FakeWorld:
                     code=how.code if how.signal is None else None,
                     signal=how.signal,
                     oom=how.oom,
-                    lingers=bool(how.leaves),
+                    lingers=bool(rest),
                 )
-            case "empty", "left":
+            case "empty", "left" if at == run.empty_at:
                 run.phase = "gone"
                 self.ends[process, number] = at
                 return Emptied(at=at, process=process, run=number)

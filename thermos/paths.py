@@ -6,7 +6,9 @@
                        lock          held (flock) by whoever is in charge: keeper, supervisor or both
                        control.sock  requests to the supervisor
                        sandbox/      where processes run; logs in sandbox/.logs/<process>/<run>/{stdout,stderr}
+<root>/new/<task_id>                 a task while it is being made; one at a time
 <root>/ports/<number>                a symbolic link to the task that holds the port
+<root>/witness-<number>              an observer that may know how a process ended
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ def tasks_dir(root: str) -> str:
     return f"{root}/tasks"
 
 
+def new_dir(root: str) -> str:
+    return f"{root}/new"
+
+
 def ports_dir(root: str) -> str:
     return f"{root}/ports"
 
@@ -44,6 +50,7 @@ LOCK = "lock"
 CONTROL = "control.sock"
 SANDBOX = "sandbox"
 LOGS = ".logs"
+WITNESS = "witness-"  # and a number of its own for each observer
 
 
 def sandbox_dir(root: str, task_id: str) -> str:

@@ -93,6 +93,12 @@ def version(group: Mapping[str, str]) -> int:
     return 2 if set(group) == {"unified"} else 1
 
 
+def find(name: str) -> dict[str, str]:
+    """What there is of the group `thermos/<name>` below the caller's own: as `make` gave it, or less, or nothing."""
+    group = {controller: f"{directory}/thermos/{name}" for controller, directory in own().items()}
+    return {controller: path for controller, path in group.items() if os.path.isdir(path)}
+
+
 def make(name: str) -> dict[str, str]:
     """A group `thermos/<name>` below the caller's own, in every tree there is. Making it twice is no error.
 
@@ -268,6 +274,19 @@ def make_leaf(group: Mapping[str, str], leaf: str) -> None:
             os.mkdir(directory, 0o755)
         except FileExistsError:
             pass
+
+
+def processes(directory: str) -> list[int]:
+    """The pids in a group; none where it is gone."""
+    try:
+        return [int(pid) for pid in read(f"{directory}/{PROCS}").split()]
+    except OSError:
+        return []
+
+
+def tells_when_empty(directories: Iterable[str]) -> bool:
+    """Whether one of a group's trees says when its last process is gone: version 2 does."""
+    return any(os.path.exists(f"{directory}/cgroup.events") for directory in directories)
 
 
 def kill(directories: Iterable[str]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from . import chain, first_instruction, memory, wakeups, whole_run
+from . import chain, first_instruction, layers, many, memory, replacement, replay, restarts, wakeups, whole_run
 from .kind import Row
 
 ROWS: tuple[Row, ...] = (
     *first_instruction.ROWS,
     *chain.ROWS,
+    *many.ROWS,
+    *layers.ROWS,
+    *replay.ROWS,
+    *replacement.ROWS,
+    *restarts.ROWS,
     *memory.ROWS,
     *wakeups.ROWS,
     *whole_run.ROWS,

@@ -10,11 +10,12 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import ROWS
-from .kind import CannotMeasure, Place, Row
+from .kind import CannotMeasure, Place, Row, Sample
 
 #: How often a figure is taken, for its median.
 OFTEN = 11
@@ -46,34 +47,38 @@ class Measured:
         return ""
 
 
-def measure(row: Row, repeat: int, watch_secs: float) -> Measured:
+def measure(row: Row, repeat: int, watch_secs: float, share: float) -> Measured:
     """Raises CannotMeasure."""
-    for side in (row.ours, row.peer):
+    sides = [side for side in (row.ours, row.peer) if side is not None]
+    for side in sides:
         if shutil.which(side.program) is None:
             return Measured(row, skipped=f"{side.program} is not there; Debian's package: {side.package}")
     # Not in /tmp, which may be memory: a task's directory is on a disk, and is synced.
     with tempfile.TemporaryDirectory(prefix="thermos-bench-", dir="/var/tmp") as directory:
-        places = [Place(Path(directory, name), watch_secs) for name in ("ours", "peer")]
-        for place in places:
-            place.directory.mkdir()
         measured = Measured(row)
-        with row.ours.ready(places[0]) as ours, row.peer.ready(places[1]) as peer:
+        with ExitStack() as until_the_end:
+            samples: list[tuple[list[float], Sample]] = []
+            for side, figures in zip(sides, (measured.ours, measured.peers), strict=False):
+                place = Place(Path(directory, f"side-{len(samples)}"), watch_secs, share)
+                place.directory.mkdir()
+                samples.append((figures, until_the_end.enter_context(side.ready(place))))
             for _ in range(repeat):
-                measured.ours.append(ours())
-                measured.peers.append(peer())
+                for figures, sample in samples:
+                    figures.append(sample())
         return measured
 
 
 def lines(measured: Measured) -> tuple[str, ...]:
     row = measured.row
-    heads = (row.name, row.what, row.peer.name)
+    heads = (row.name, row.what, row.peer.name if row.peer else "")
     if measured.skipped is not None:
         return (*heads, "", "", "", "", f"skipped: {measured.skipped}")
     wanted = f"<= {row.most_ratio:g}" if row.most_ratio is not None else ""
     if row.most is not None:
         wanted = f"{row.most:g}" if row.most == 0 else f"<= {row.most:g} {row.unit}"
     ours, peer = (
-        f"{statistics.median(figures):.4g} {row.unit}".rstrip() for figures in (measured.ours, measured.peers)
+        f"{statistics.median(figures):.4g} {row.unit}".rstrip() if figures else ""
+        for figures in (measured.ours, measured.peers)
     )
     ratio = "" if measured.ratio is None else f"{measured.ratio:.2f}"
     return (*heads, ours, peer, ratio, wanted, measured.verdict)
@@ -97,7 +102,7 @@ def as_json(measured: Measured) -> dict[str, object]:
         "name": row.name,
         "what": row.what,
         "unit": row.unit,
-        "peer_name": row.peer.name,
+        "peer_name": row.peer.name if row.peer else None,
         "ours": statistics.median(measured.ours) if measured.ours else None,
         "peer": statistics.median(measured.peers) if measured.peers else None,
         "ratio": measured.ratio if measured.skipped is None else None,
@@ -120,13 +125,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=[row.name for row in ROWS], help="this row; again for more")
     parser.add_argument("--repeat", type=int, metavar="N", help="take each figure N times (default: 11, or less)")
-    parser.add_argument("--quick", action="store_true", help="3 times at most, and watch the idle for 5 s, not 20")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="3 times at most, and less of what takes long")
+    size.add_argument("--full", action="store_true", help="all 100,000 restarts and 10,000 processes: half an hour")
     parser.add_argument("--json", action="store_true", help="one list of objects on standard output")
     parser.add_argument("--strict", action="store_true", help="exit status 1 where a figure is over what is wanted")
     given = parser.parse_args()
     if os.geteuid():
         print("bench: cannot measure a full sandbox: that takes root", file=sys.stderr)
         return 1
+    share = 1.0 if given.full else 0.01 if given.quick else 0.05
     print(host(), file=sys.stderr)
     results: list[Measured] = []
     failed = False
@@ -136,7 +144,7 @@ def main() -> int:
         repeat = given.repeat or min(row.repeat or OFTEN, 3 if given.quick else OFTEN)
         print(f"{row.name}: {repeat} times ...", file=sys.stderr)
         try:
-            results.append(measure(row, repeat, 5 if given.quick else 20))
+            results.append(measure(row, repeat, 5 if given.quick else 20, share))
         except CannotMeasure as error:
             print(f"{row.name}: {error}", file=sys.stderr)
             failed = True

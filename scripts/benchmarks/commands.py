@@ -37,10 +37,10 @@ def run(argv: Sequence[str]) -> Ran:
     return Ran(began_at, took, done.stdout)
 
 
-def until(what: str, done: Callable[[], bool]) -> None:
-    """Look again and again until something is so. Raises CannotMeasure after DEADLINE."""
-    deadline = time.monotonic() + DEADLINE
+def until(what: str, done: Callable[[], bool], secs: float = DEADLINE) -> None:
+    """Look again and again until something is so. Raises CannotMeasure after that many seconds."""
+    deadline = time.monotonic() + secs
     while not done():
         if time.monotonic() > deadline:
-            raise CannotMeasure(f"cannot measure: still waiting after {DEADLINE:g} s until {what}")
+            raise CannotMeasure(f"cannot measure: still waiting after {secs:g} s until {what}")
         time.sleep(0.05)

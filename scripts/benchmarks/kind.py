@@ -1,4 +1,4 @@
-"""The shape of a row: one figure of ours beside the same figure of a peer, taken in turns."""
+"""The shape of a row: one figure of ours beside the same figure of a peer, if there is one, taken in turns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ class CannotMeasure(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a side works: a directory of its own, and for how many seconds it watches what does nothing."""
+    """Where a side works: a directory of its own.
+
+    `watch_secs`: for how long it watches what does nothing. `share`: the part of all there is to run that it runs,
+    where all of it takes minutes.
+    """
 
     directory: Path
     watch_secs: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Row:
     what: str
     unit: str
     ours: Side
-    peer: Side
+    peer: Side | None
     most_ratio: float | None = None
     most: float | None = None
     repeat: int | None = None

@@ -15,13 +15,28 @@ def children(pid: int) -> set[int]:
     return {int(child) for text in lists for child in text.split()}
 
 
-def parent(pid: int) -> int:
-    return _field(Path(f"/proc/{pid}/status"), "PPid:")
+def command_line(pid: int) -> str:
+    """Its words, with spaces between them; empty where there is no such process any more."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def with_word(word: str) -> set[int]:
+    """Every process of the host that has this word in its command line."""
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return {pid for pid in pids if word in command_line(pid).split()}
 
 
 def proportional_size(pids: Iterable[int]) -> int:
     """PSS in bytes: a page that several processes map counts for each in equal parts."""
     return sum(_field(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") for pid in pids) * 1024
+
+
+def anonymous(pids: Iterable[int]) -> int:
+    """Bytes of memory that stand for no file: what was allocated. Who else maps the program does not show here."""
+    return sum(_field(Path(f"/proc/{pid}/smaps_rollup"), "Anonymous:") for pid in pids) * 1024
 
 
 def switches(pids: Iterable[int]) -> int:

@@ -189,7 +189,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if made.returncode:
         pytest.skip(f"cannot mount a small file system: {made.stderr.strip()}")
     yield directory
-    subprocess.run(["umount", str(directory)], check=True)
+    subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 def fill(directory: Path) -> Path:

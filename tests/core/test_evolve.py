@@ -96,6 +96,7 @@ def test_what_nobody_saw_is_lost_and_never_a_failure() -> None:
     ids=str,
 )
 def test_a_record_that_does_not_fit_is_refused_and_changes_nothing(record: Record) -> None:
+    """PL-2: what does not run cannot end, what has finished cannot be set back."""
     state = folded(ACTIVE, LAUNCHED, STARTED)
     before = copy.deepcopy(state)
     with pytest.raises(IllegalMove):
@@ -113,6 +114,7 @@ def test_what_is_told_again_after_the_end_is_refused(record: Record) -> None:
 
 
 def test_a_process_that_waits_for_another_cannot_be_launched() -> None:
+    """PL-3."""
     state = initial(a_task(a_process("a"), a_process("b", after=("a",))))
     evolve(state, ACTIVE)
     with pytest.raises(IllegalMove):

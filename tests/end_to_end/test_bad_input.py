@@ -280,6 +280,7 @@ def test_a_plain_user_runs_strict_what_asks_for_nothing(nobody: Program) -> None
 
 @pytest.mark.root
 def test_a_plain_user_cannot_be_another(nobody: Program) -> None:
+    """PR-3, without root."""
     message = refused(nobody, 69, nobody.write(HELLO), "--user", "root")
     assert message == "cannot run as root: only root can become another user\n"
 

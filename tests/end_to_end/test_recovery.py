@@ -85,6 +85,7 @@ def test_an_exit_while_no_supervisor_lives_is_kept(program: Program) -> None:
 
 
 def test_a_chain_survives_twenty_kills_of_its_supervisor_with_each_step_run_once(program: Program) -> None:
+    """RN-16."""
     names = [f"s{number:02}" for number in range(20)]
     chain = [
         {"name": name, "cmdline": RAN + "sleep 0.05", "after": names[place - 1 : place] if place else []}
@@ -119,6 +120,7 @@ def test_a_chain_survives_twenty_kills_of_its_supervisor_with_each_step_run_once
 
 
 def test_a_killed_keeper_is_replaced_and_the_exit_status_kept(program: Program) -> None:
+    """RC-2, where Thermos called the process LOST and ran it again: decision 7."""
     run = program.begin(
         [waiting("first", "exit 7"), waiting("second"), plain("third", after=["second"])], max_failures=2
     )
@@ -450,6 +452,7 @@ def test_json_gives_every_record_as_a_line_and_the_tasks_exit_status(program: Pr
 
 
 def test_what_the_caller_has_open_does_not_reach_a_process(program: Program) -> None:
+    """PR-5 and decision 9."""
     reader, writer = os.pipe()
     run = program.begin([{"name": "first", "argv": ["/bin/ls", "/proc/self/fd"]}], pass_fds=(reader, writer))
     assert run.wait() == 0

@@ -21,6 +21,7 @@ def refusal(path: str) -> str:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_bad_file_gets_all_its_messages_with_line_and_column(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decision 6. Circles are PL-5, orders that make no sense PL-10, those that mix the two plans PL-16."""
     monkeypatch.chdir(BAD)
     assert refusal(name) == Path(name).with_suffix(".txt").read_text().rstrip("\n")
 

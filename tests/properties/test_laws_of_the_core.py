@@ -68,6 +68,7 @@ def behaviours(ends: bool, faithful: bool = False) -> st.SearchStrategy[Behaviou
         stops_in=st.sampled_from([0.0, 0.0, 1.0, 10.0, NEVER]),
         stop_code=st.sampled_from([None, 0, 1]),
         unkillable=st.just(False) if faithful else st.integers(0, 9).map(lambda n: n == 0),
+        stays=st.sampled_from([0.0, 0.0, 0.3, 4.0, NEVER]),
         leaves=st.sampled_from([0.0, 0.0, 0.0, 0.2]) if faithful else st.sampled_from([0.0, 0.0, 0.2, 3.0, NEVER]),
     )
 
@@ -195,7 +196,7 @@ def indexes_are_consistent(state: State) -> None:
     for final in (False, True):
         where.update(state.ready[final])
         where.update(number for _, number in state.due[final])
-    for live_ones in (state.forked, state.running, state.stopping, state.killing, state.lingering):
+    for live_ones in (state.forked, state.running, state.stopping, state.killing, state.spared, state.lingering):
         where.update(list(live_ones))
     for number, process in enumerate(state.processes):
         definition = state.task.processes[number]
@@ -209,7 +210,8 @@ def indexes_are_consistent(state: State) -> None:
                 assert where[number] == 1
                 assert run is not None
                 if run.lingers:
-                    assert number in state.lingering
+                    spared = run.signalled not in (None, signal.SIGKILL)
+                    assert number in (state.spared if spared else state.lingering)
                 elif run.signalled == signal.SIGKILL:
                     assert number in state.killing
                 elif run.signalled is not None:
@@ -235,6 +237,7 @@ def indexes_are_consistent(state: State) -> None:
 @law
 @given(worlds())
 def test_the_state_folded_from_the_encoded_journal_is_the_state_that_was_lived(given: Any) -> None:
+    """RN-0."""
     world, crashes, reboots, downtime = given
     history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
     folded = initial(world.task)

@@ -29,6 +29,7 @@ def test_a_start_time_is_that_of_one_process_for_all_its_life() -> None:
 
 
 def test_a_process_that_is_gone_has_none() -> None:
+    """RC-7 and RC-8: of a pid that nobody has there is nothing to say, and no error."""
     process = subprocess.Popen(["/bin/true"])
     process.wait()
     assert identity.ticks(process.pid) is None

@@ -12,7 +12,7 @@ A RUN is what one run of the process does, the last one for every later run too:
 
     exits CODE after S | dies of SIGNAL after S | out of memory after S | runs until stopped | cannot start ERRNO
     starts in S | stops in S | exits CODE when stopped | ignores SIGTERM | cannot be killed
-    leaves children for S | leaves children for ever
+    leaves children for S | leaves children for ever | its children stop in S | its children ignore SIGTERM
 
 Below it, in the order of the journal: the time in seconds, the record's number and, in brackets, its cause's;
 `<` a fact the world reported, `=` a decision; and under a decision `>` what was done because of it.
@@ -123,6 +123,8 @@ _PHRASES: dict[str, Callable[..., Behaviour]] = {
     r"exits (\d+) when stopped": lambda b, code: replace(b, stop_code=int(code)),
     r"ignores SIGTERM": lambda b: replace(b, stops_in=NEVER),
     r"cannot be killed": lambda b: replace(b, stops_in=NEVER, unkillable=True),
+    r"its children stop in (\S+)": lambda b, s: replace(b, stays=float(s)),
+    r"its children ignore SIGTERM": lambda b: replace(b, stays=NEVER),
     r"leaves children for ever": lambda b: replace(b, leaves=NEVER),
     r"leaves children for (\S+)": lambda b, s: replace(b, leaves=float(s)),
 }

@@ -25,7 +25,7 @@ LARGEST = 64 << 20
 _PREFIX = struct.Struct("<II")
 
 
-class Frame(msgspec.Struct):
+class Frame(msgspec.Struct, gc=False):
     seq: int  # of the first record
     records: tuple[Record, ...]
 
@@ -75,20 +75,21 @@ def check_follows(frame: Frame, seq: int, first: bool) -> None:
 
 def decode(data: bytes | memoryview, offset: int) -> tuple[Frame, int]:
     """The frame at `offset` and the offset after it. Raises Torn or Damaged."""
-    if len(data) - offset < _PREFIX.size:
+    begin = offset + _PREFIX.size
+    if begin > len(data):
         raise Torn("a frame's prefix is incomplete")
     length, crc = _PREFIX.unpack_from(data, offset)
     if not length and not any(data[offset:]):
         raise Torn("the file's end was never written")  # zeros: what a power cut leaves of a grown file
-    begin = offset + _PREFIX.size
     if length > LARGEST:
         raise Damaged(f"a frame claims {length} bytes")
-    payload = data[begin : begin + length]
-    if len(payload) < length:
+    end = begin + length
+    if end > len(data):
         raise Torn("a frame is incomplete")
+    payload = data[begin:end]
     if zlib.crc32(payload) != crc:
         raise Damaged("a frame's checksum differs")
     try:
-        return _decoder.decode(payload), begin + length
+        return _decoder.decode(payload), end
     except msgspec.DecodeError as error:
         raise Damaged(f"a frame holds something else than records: {error}") from error

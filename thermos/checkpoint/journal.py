@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from thermos.core.records import Compacted, Record
+from thermos.core.records import Record
 
 from . import codec
 from .codec import Damaged, Torn, WrongVersion
 
 __all__ = ["Damaged", "Reader", "Torn", "WrongVersion", "read"]
+
+#: Bytes read at a time: a long journal need not be in memory as a whole.
+_PIECE = 256 << 10
 
 
 class Reader:
@@ -29,12 +32,22 @@ class Reader:
 
     def new(self) -> list[Record]:
         """The records appended since the last call, in order. Where it raises, the next call raises the same."""
-        chunks: list[bytes] = []
-        position = self.offset
-        while chunk := os.pread(self._fd, 1 << 20, position):
-            chunks.append(chunk)
-            position += len(chunk)
-        data = b"".join(chunks)
+        records: list[Record] = []
+        while some := self.some():
+            records += some
+        return records
+
+    def some(self) -> list[Record]:
+        """The next of them, as many as a piece of the file holds; none at its end."""
+        size = _PIECE
+        while True:
+            data = os.pread(self._fd, size, self.offset)
+            records = self._decode(data)
+            if records or len(data) < size:
+                return records
+            size *= 2  # a frame may be larger than a piece, and torn is only what ends with the file
+
+    def _decode(self, data: bytes) -> list[Record]:
         records: list[Record] = []
         at = 0
         try:
@@ -42,9 +55,10 @@ class Reader:
                 at = codec.check_header(data)
             while True:
                 frame, after = codec.decode(data, at)
-                codec.check_follows(frame, self.seq + len(records), first=self.offset + at == len(codec.HEADER))
-                if isinstance(frame.records[0], Compacted):
-                    self.seq = frame.seq - 1
+                seq = self.seq + len(records)
+                if frame.seq != seq + 1 or not frame.records:
+                    codec.check_follows(frame, seq, first=self.offset + at == len(codec.HEADER))
+                    self.seq = frame.seq - 1  # it is compacted, and stands for all before it
                 records.extend(frame.records)
                 at = after
         except Torn:
@@ -66,6 +80,7 @@ def read(path: str) -> Iterator[Record]:
     """Every record of a journal. Raises what Reader raises."""
     reader = Reader(path)
     try:
-        yield from reader.new()
+        while some := reader.some():
+            yield from some
     finally:
         reader.close()

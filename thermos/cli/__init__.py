@@ -36,6 +36,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Read a command line (without the program's name), do what it says, return the exit status."""
     words = sys.argv[1:] if argv is None else argv
+    _open_standard_descriptors()
     try:
         return _main(words)
     except BrokenPipeError:
@@ -84,6 +85,13 @@ def _read(words: list[str]) -> tuple[Command, dict[str, Any]] | int:
     from . import by_click
 
     return by_click.read(words)
+
+
+def _open_standard_descriptors() -> None:
+    """Where our caller has closed 0, 1 or 2: else the next file that is opened, a lock or a journal, would be that."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def _forget_output() -> None:

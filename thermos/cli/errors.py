@@ -13,6 +13,7 @@ import msgspec
 from thermos import paths
 from thermos.checkpoint import journal, tasks
 from thermos.core.state import IllegalMove
+from thermos.runtime import takeover
 
 from . import statuses
 from .kind import Cannot
@@ -45,7 +46,7 @@ def explain(error: Exception, root: str, task_id: str | None = None) -> str | No
     match error:
         case tasks.NoSuchTask():
             return f"cannot find task {error} under {root}{_did_you_mean(root, str(error))}"
-        case journal.Damaged() | journal.WrongVersion():
+        case journal.Damaged() | journal.WrongVersion() | takeover.CannotTakeOver():
             return str(error)
         case IllegalMove() if task_id is not None:
             return f"cannot make sense of {paths.task_dir(root, task_id)}/{paths.JOURNAL}: {error}"

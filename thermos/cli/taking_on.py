@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import select
 import time
 
 from thermos import paths
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from thermos.formats import Loaded
 else:
     import _signal  # what `signal` wraps, without its enumerations: 5 ms
+
+
+#: Seconds for somebody to read from a full pipe, before what we have to say is not said.
+_READER_PATIENCE = 1.0
 
 
 def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
@@ -88,6 +92,10 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     # From here on a signal waits for the keeper that we become, so that it ends the task and not only us.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
     os.umask(0o022)  # a stricter one would keep the task's user out of the sandbox
+    if "THERMOS_FAULTS" in os.environ:
+        from thermos.runtime import faults
+
+        faults.install("run")
     place = accept.Place(root, task_id)
     if os.path.isdir(paths.task_dir(root, task_id)):  # somebody ran the same id at the same moment, and was first
         place.discard()
@@ -98,6 +106,7 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     try:
         ports = accept.reserve_ports(root, task_id, loaded.ports, asked.ports)
         task = loaded.task(asked.values(task_id, user.name, ports))
+        accept.check_descriptors(_at_once(len(task["processes"]), task["max_concurrency"]))
         group, isolation = accept.isolate(place.group, mode, task["resources"])
         sandbox = os.path.abspath(given["sandbox"]) if given["sandbox"] else paths.sandbox_dir(root, task_id)
         settled = place.settle(
@@ -126,6 +135,11 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
         place.discard()
         return _go_on(asked, loaded, task_id)
     return _take_on(given, root, task_id, "" if mode == "none" else sandbox, place.lock, supervisor)
+
+
+def _at_once(processes: int, max_concurrency: int) -> int:
+    """How many processes of a task may live at the same time."""
+    return min(processes, max_concurrency or processes)
 
 
 def _undo(place: accept.Place, group: dict[str, str], root: str, task_id: str, ports: dict[str, int]) -> None:
@@ -167,8 +181,17 @@ def _take_on(
     if given["json"]:
         follower = accept.follow_journal(root, task_id)
     else:
-        print(f"{task_id}: {paths.task_dir(root, task_id)}", file=sys.stderr, flush=True)
+        _tell(f"{task_id}: {paths.task_dir(root, task_id)}")
     return accept.become_keeper(root, task_id, sandbox, lock, supervisor, follower=follower)
+
+
+def _tell(text: str) -> None:
+    """To whoever started us. There is a task from here on, and it depends on nobody who listens, or reads slowly."""
+    try:
+        if select.select((), (2,), (), _READER_PATIENCE)[1]:
+            os.write(2, text.encode() + b"\n")
+    except OSError:
+        pass
 
 
 def _go_on(asked: _Asked, loaded: Loaded, task_id: str) -> int:
@@ -198,14 +221,21 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
     accepted = read_accepted(root, task_id)
     state = takeover.over(root, accepted)
     if state is None:
-        fd = takeover.take_lock(root, task_id)
+        try:
+            task = accepted.task
+            accept.check_descriptors(_at_once(len(task.processes), task.max_concurrency))
+            fd = takeover.take_lock(root, task_id)
+        except accept.CannotAccept as error:
+            raise Cannot(str(error), error.status) from None
+        except takeover.CannotTakeOver as error:
+            raise Cannot(str(error), 73) from None
         if fd >= 0:
             takeover.limits_again(accepted)
             return _take_on(given, root, task_id, takeover.sandbox_of(accepted), fd)
         if given["detach"]:
             print(task_id)
             return 0
-        print(f"{task_id}: somebody is in charge already; waiting for its end", file=sys.stderr)
+        _tell(f"{task_id}: somebody is in charge already; waiting for its end")
         state = takeover.stand_by(root, accepted)
-    print(f"{task_id}: {state.stage}: {state.reason}", file=sys.stderr)
+    _tell(f"{task_id}: {state.stage}: {state.reason}")
     return EXIT_STATUS[state.stage]

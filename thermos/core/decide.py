@@ -10,14 +10,15 @@ what is left of the budget. Then comes the result. Half of the budget belongs to
 finalizers, so that those always get their turn, and all of it where there are none.
 
 A stop waits for a run that is being started, and stops it then: a signal sent earlier would be lost. What is left
-of a run when its main process has ended is the keeper's to kill, at once and unasked; only its patience is here.
+of a run when its main process has ended by itself is the keeper's to kill, at once and unasked; only its patience is
+here. What is left of one that was asked to stop was asked too, and has time until the SIGKILL.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Container, Iterable
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
 from itertools import chain, islice
 
 import msgspec
@@ -68,7 +69,7 @@ def effect_of(record: Record, seq: int) -> Effect | None:
         case Launched():
             return Launch(record.process, record.run, seq)
         case Signalled():
-            return Signal(record.process, record.run, record.signal, seq)
+            return Signal(record.process, record.run, record.signal, seq, record.stop)
         case StageEntered(stage="SUCCESS" | "FAILED" | "KILLED" | "LOST"):
             return End(seq)
         case _:
@@ -80,7 +81,7 @@ def outstanding(state: State) -> tuple[Effect, ...]:
     if state.ended:
         return (End(state.stage_by),)
     effects: list[Effect] = []
-    for number in chain(state.forked, state.stopping, state.killing):
+    for number in chain(state.forked, state.stopping, state.killing, state.spared, state.lingering):
         run = state.processes[number].run
         assert run is not None
         if run.state == "FORKED":
@@ -197,7 +198,8 @@ def _end_by(state: State, now: float, deadline: float, cause: int) -> Ready:
     """SIGKILL to whatever lives at `deadline`."""
     if now < deadline and not state.forced:
         return Ready(wake_at=deadline)
-    return Ready(tuple(_stops(state, chain(state.forked, state.running, state.stopping), signal.SIGKILL, now, cause)))
+    alive = chain(state.forked, state.running, state.stopping, state.spared)
+    return Ready(tuple(_stops(state, alive, signal.SIGKILL, now, state.forced_by or cause)))
 
 
 def _deaf(state: State, now: float) -> tuple[tuple[Abandoned, ...], float | None]:
@@ -211,7 +213,7 @@ def _deaf(state: State, now: float) -> tuple[tuple[Abandoned, ...], float | None
         for number in numbers:
             run = state.processes[number].run
             assert run is not None
-            since = max(run.ended_at if run.ended_at is not None else run.signalled_at, state.supervised_at)
+            since = max(run.ended_at or 0.0, run.signalled_at, state.supervised_at)
             if now < since + PATIENCE:
                 patience_ends = _earliest(patience_ends, since + PATIENCE)
                 break
@@ -230,8 +232,9 @@ def _launches(state: State, now: float, final: bool) -> Ready:
     ready, due = state.ready[final], state.due[final]
     limit = state.task.max_concurrency
     room = max(limit - state.busy, 0) if limit else len(ready) + len(due)
-    numbers = list(islice(ready, room))
-    numbers += _due(due, now, room - len(numbers))
+    # Who has been runnable longest goes first, else those that never pause would keep the others out for ever.
+    runnable = merge(islice(ready, room), _due(due, now, room), key=lambda number: state.processes[number].not_before)
+    numbers = list(islice(runnable, room))
     records = tuple(
         Launched(
             at=now,
@@ -259,13 +262,12 @@ def _due(heap: list[tuple[float, int]], now: float, most: int) -> list[int]:
 
 
 def _why_stuck(state: State) -> str:
+    definitions = state.task.processes
     for number, process in enumerate(state.processes):
-        if process.status == "failed" and any(
-            state.processes[f].status == "waiting" for f in state.graph.followers[number]
-        ):
-            blocked = next(f for f in state.graph.followers[number] if state.processes[f].status == "waiting")
-            names = state.task.processes
-            return f"nothing can run: {names[blocked].name} waits for {names[number].name}, which failed for good"
+        for follower in state.graph.followers[number] if process.status == "failed" else ():
+            if state.processes[follower].status == "waiting" and not definitions[follower].ephemeral:
+                blocked, blocks = definitions[follower].name, definitions[number].name
+                return f"nothing can run: {blocked} waits for {blocks}, which failed for good"
     return "nothing can run and the plan is not complete"
 
 

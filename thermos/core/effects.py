@@ -17,12 +17,13 @@ class Launch(msgspec.Struct, frozen=True, tag=True):
 
 
 class Signal(msgspec.Struct, frozen=True, tag=True):
-    """Send a signal to this run: SIGKILL to its whole cgroup, any other to its process group."""
+    """Send a signal to this run: SIGKILL to its whole cgroup, a stop to all of it, any other to its process group."""
 
     process: int
     run: int
     signal: int
     cause: int
+    stop: bool = True  # it is meant to end the run
 
 
 class End(msgspec.Struct, frozen=True, tag=True):

@@ -42,12 +42,13 @@ def evolve(state: State, record: Record) -> State:
     """
     _MEANINGS[type(record)](state, record, state.seq + 1)
     state.seq += 1  # Compacted has set it to what it stands for
-    state.at = max(state.at, record.at)  # what happened while no supervisor lived is learned late
+    if record.at > state.at:  # what happened while no supervisor lived is learned late
+        state.at = record.at
     return state
 
 
 #: Errors of a start that are the host's lack, not the program's fault: the run is LOST, and tried again.
-SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT})
+SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def classify(exit: Exit, asked: int | None) -> RunState:
@@ -87,12 +88,14 @@ def _stage_entered(state: State, record: r.StageEntered, seq: int) -> None:
 
 def _kill_requested(state: State, record: r.KillRequested, seq: int) -> None:
     state.kills += 1
+    state.heard_at = record.heard_at or state.heard_at
     if state.kill_at is None:
         state.kill_at = record.at
         state.kill_by = seq
         state.kill_wait = record.wait
-    if record.force or state.kills > 1:
+    if (record.force or state.kills > 1) and not state.forced:
         state.forced = True
+        state.forced_by = seq
 
 
 def _launched(state: State, record: r.Launched, seq: int) -> None:
@@ -103,6 +106,8 @@ def _launched(state: State, record: r.Launched, seq: int) -> None:
     if process.status != "waiting" or process.unmet or record.run != process.launches:
         raise IllegalMove(f"process {number}: run {record.run} launched while {process.status}")
     final = state.task.processes[number].final
+    if state.stage != ("FINALIZING" if final else "ACTIVE"):
+        raise IllegalMove(f"process {number}: launched while the task is {state.stage}")
     ready, due = state.ready[final], state.due[final]
     if ready and ready[0] == number:
         ready.popleft()
@@ -116,25 +121,23 @@ def _launched(state: State, record: r.Launched, seq: int) -> None:
             due.sort()  # a sorted list is a heap
     process.status = "live"
     process.launches += 1
-    process.runs.append(Run(number=record.run, state="FORKED", launched_at=record.at, launched_by=seq))
+    process.runs.append(Run(record.run, "FORKED", record.at, seq))
     if len(process.runs) > KEPT_RUNS:
-        _forget_one(process.runs)
+        del process.runs[_least_wanted(process.runs) if process.failures else 0]
     state.forked[number] = None
 
 
-def _forget_one(runs: list[Run]) -> None:
-    """Drop the oldest run that did not fail, or the oldest failure where failures fill half of the list."""
-    old = runs[:-1]
-    failures = [run for run in old if run.state == "FAILED"]
-    others = [run for run in old if run.state != "FAILED"]
-    runs.remove(failures[0] if len(failures) > KEPT_RUNS // 2 or not others else others[0])
+def _least_wanted(runs: list[Run]) -> int:
+    """Where the oldest run is that did not fail, or the oldest failure where failures fill half of the list."""
+    failed = [run.state == "FAILED" for run in runs[:-1]]
+    return failed.index(failed.count(True) > KEPT_RUNS // 2)
 
 
 def _live_run(state: State, process: int, number: int) -> Run:
-    run = state.processes[process].run if process < len(state.processes) else None
-    if run is None or run.number != number:
+    runs = state.processes[process].runs if process < len(state.processes) else ()
+    if not runs or runs[-1].number != number:
         raise IllegalMove(f"process {process}: no run {number}")
-    return run
+    return runs[-1]
 
 
 def _move(run: Run, to: RunState) -> None:
@@ -187,6 +190,8 @@ def _abandoned(state: State, record: r.Abandoned, seq: int) -> None:
     if run.lingers:
         _emptied(state, r.Emptied(at=record.at, process=record.process, run=record.run), seq)
         return
+    if run.signalled != signal.SIGKILL:
+        raise IllegalMove(f"run {run.number} abandoned without a SIGKILL")
     _move(run, "LOST")
     run.exit = Exit(source="unknown", why="did not die of SIGKILL")
     _run_over(state, record.process, run, record.at, seq)
@@ -197,7 +202,8 @@ def _emptied(state: State, record: r.Emptied, seq: int) -> None:
     if not run.lingers:
         raise IllegalMove(f"process {record.process}: run {record.run} is empty already")
     run.lingers = False
-    state.lingering.pop(record.process)
+    state.spared.pop(record.process, None)
+    state.lingering.pop(record.process, None)
     _next(state, record.process, run, seq)
 
 
@@ -211,6 +217,9 @@ def _signalled(state: State, record: r.Signalled, seq: int) -> None:
     run.signalled_by = seq
     run.signalled_at = record.at
     if run.lingers:
+        if record.signal == signal.SIGKILL and record.process in state.spared:
+            del state.spared[record.process]
+            state.lingering[record.process] = None
         return
     for where in (state.forked, state.running, state.stopping):
         where.pop(record.process, None)
@@ -240,7 +249,8 @@ def _run_over(state: State, number: int, run: Run, at: float, seq: int) -> None:
     elif run.state == "FAILED":
         process.failures += 1
     if run.lingers:
-        state.lingering[number] = None
+        spared = run.signalled is not None and run.signalled != signal.SIGKILL
+        (state.spared if spared else state.lingering)[number] = None
     else:
         _next(state, number, run, seq)
 
@@ -270,6 +280,7 @@ def _next(state: State, number: int, run: Run, seq: int) -> None:
             waiting.unmet -= 1
             if not waiting.unmet:
                 waiting.ready_by = seq
+                waiting.not_before = run.ended_at or 0.0
                 plan.moving += not state.task.processes[follower].ephemeral
                 state.ready[definition.final].append(follower)
 

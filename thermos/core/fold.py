@@ -16,7 +16,7 @@ Source = Literal["waited", "keeper", "pidfd", "zombie", "unknown"]
 RunState = Literal["WAITING", "FORKED", "RUNNING", "SUCCESS", "FAILED", "KILLED", "LOST"]
 
 
-class Exit(msgspec.Struct, frozen=True, array_like=True):
+class Exit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a run's main process ended, and how we know."""
 
     source: Source
@@ -29,7 +29,7 @@ class Exit(msgspec.Struct, frozen=True, array_like=True):
     why: str = ""
 
 
-class Run(msgspec.Struct, array_like=True):
+class Run(msgspec.Struct, array_like=True, gc=False):
     """One execution of a process."""
 
     number: int
@@ -96,12 +96,14 @@ class Fold(msgspec.Struct, kw_only=True, omit_defaults=True):
     kill_by: int = 0
     kill_wait: float | None = None
     kills: int = 0
+    heard_at: float = 0.0  # when the newest request came that was a signal to the keeper
     forced: bool = False
+    forced_by: int = 0  # the request that ended the waiting
     init: int | None = None
     got: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     missing: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     disk_pressure: str = ""  # why nothing new is launched, while there is no room for what it would do
-    # Indexes. A process number is in exactly one of ready, due and the five run sets, or in none. The sets keep
+    # Indexes. A process number is in exactly one of ready, due and the six run sets, or in none. The sets keep
     # the order in which it was put there.
     ready: tuple[deque[int], deque[int]] = msgspec.field(default_factory=lambda: (deque[int](), deque[int]()))
     due: tuple[list[tuple[float, int]], list[tuple[float, int]]] = msgspec.field(
@@ -111,4 +113,5 @@ class Fold(msgspec.Struct, kw_only=True, omit_defaults=True):
     running: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # not asked to stop
     stopping: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # asked
     killing: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # SIGKILL decided on
-    lingering: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # ended, not yet empty
+    spared: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # stopped; the rest of it has time, too
+    lingering: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # ended, not yet empty, to be killed

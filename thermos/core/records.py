@@ -12,7 +12,7 @@ import msgspec
 from .fold import Fold, Result, Source, Stage
 
 
-class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True, gc=False):
     at: float
     cause: int = 0
 
@@ -47,6 +47,7 @@ class KillRequested(Event, tag="kill"):
     by: str
     wait: float | None = None  # seconds for everything; None: the task's finalization_wait
     force: bool = False
+    heard_at: float | None = None  # when the keeper got it, where it is a signal
 
 
 class Launched(Event, tag="launched"):

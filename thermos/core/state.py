@@ -64,7 +64,8 @@ class State(Fold, kw_only=True):
     @property
     def busy(self) -> int:
         """How many processes have something alive, or about to be."""
-        return len(self.forked) + len(self.running) + len(self.stopping) + len(self.killing) + len(self.lingering)
+        alive = len(self.forked) + len(self.running) + len(self.stopping) + len(self.killing)
+        return alive + len(self.spared) + len(self.lingering)
 
 
 def fold_of(state: State) -> Fold:

@@ -31,6 +31,9 @@ else:
 #: Where a port that was not asked for by number comes from: below what the kernel hands out by itself.
 PORTS = range(31000, 32000)
 
+#: Open files that a keeper or a supervisor needs for itself, and a few for requests.
+OWN_DESCRIPTORS = 32
+
 
 class CannotAccept(Exception):
     """The task cannot be taken in. `status`: the exit status that says so (69: the host, 73: the directory)."""
@@ -91,6 +94,26 @@ def check_id(task_id: str) -> None:
         )
 
 
+def check_descriptors(at_once: int) -> None:
+    """Raises CannotAccept where keeper and supervisor may not open the files that so many processes at once take.
+
+    Each holds at most one for each of them, and a supervisor that could not would lose exit statuses with its keeper.
+    """
+    needed = OWN_DESCRIPTORS + at_once
+    if os.sysconf("SC_OPEN_MAX") >= needed:  # the soft limit, which is all that most ever need
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        processes = "a process" if at_once == 1 else f"{at_once} processes at once"
+        raise CannotAccept(
+            69,
+            f"cannot supervise {processes} with at most {hard} open files: {needed} are needed; "
+            "raise the hard limit (ulimit -H -n), or set max_concurrency",
+        )
+
+
 # -- ports
 
 
@@ -128,6 +151,15 @@ def release_ports(root: str, task_id: str, held: Mapping[str, int]) -> None:
                 os.unlink(path)
         except OSError:
             pass
+
+
+def _ports_of(root: str, task_id: str) -> dict[str, int]:
+    """Every port that a task of that id holds, under its number."""
+    try:
+        numbers = [name for name in os.listdir(paths.ports_dir(root)) if name.isdigit()]
+    except FileNotFoundError:
+        return {}
+    return {n: int(n) for n in numbers if os.readlink(f"{paths.ports_dir(root)}/{n}") == task_id}
 
 
 def _hold_port(root: str, task_id: str, number: int) -> bool:
@@ -235,20 +267,31 @@ class Place:
         self.root = root
         self.task_id = task_id
         self._turn = -1
-        self.temporary = f"{paths.tasks_dir(root)}/.{task_id}.{os.getpid()}"
+        self.temporary = f"{paths.new_dir(root)}/{task_id}"
         try:
             os.makedirs(paths.tasks_dir(root), mode=0o711, exist_ok=True)
             self._turn = os.open(paths.tasks_dir(root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._turn, fcntl.LOCK_EX)
+            self._sweep()
             os.mkdir(self.temporary, 0o711)
             made = os.stat(self.temporary)
-            #: A name for the task's group that no task of the same id under another root has.
-            self.group = f"{task_id}.{made.st_dev:x}-{made.st_ino:x}"
+            self.group = _group(task_id, made)
             self.lock = os.open(f"{self.temporary}/{paths.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             lock.take(self.lock)
         except OSError as error:
             self.discard()
             raise CannotAccept(73, f"cannot create the task in {root}: {_why(error)}") from None
+
+    def _sweep(self) -> None:
+        """Remove what a `run` has left that was killed in its turn."""
+        os.makedirs(paths.new_dir(self.root), mode=0o711, exist_ok=True)
+        for task_id in os.listdir(paths.new_dir(self.root)):
+            import shutil
+
+            path = f"{paths.new_dir(self.root)}/{task_id}"
+            tree.remove_tree(tree.find(_group(task_id, os.stat(path))))
+            release_ports(self.root, task_id, _ports_of(self.root, task_id))
+            shutil.rmtree(path)
 
     def settle(self, accepted: Mapping[str, Any], owner: User) -> bool:
         """Put the task in its place. False: somebody else was first. Raises CannotAccept.
@@ -277,9 +320,10 @@ class Place:
         return True
 
     def discard(self) -> None:
-        import shutil
+        if self._turn >= 0:  # else what is there is another's
+            import shutil
 
-        shutil.rmtree(self.temporary, ignore_errors=True)
+            shutil.rmtree(self.temporary, ignore_errors=True)
         self._end_turn()
 
     def _end_turn(self) -> None:
@@ -288,13 +332,21 @@ class Place:
             self._turn = -1
 
 
+def _group(task_id: str, directory: os.stat_result) -> str:
+    """A name for a task's group that no task of the same id under another root has."""
+    return f"{task_id}.{directory.st_dev:x}-{directory.st_ino:x}"
+
+
 def _make_sandbox(path: str, owner: User) -> None:
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    logs = f"{path}/{paths.LOGS}"
-    os.makedirs(logs, mode=0o755, exist_ok=True)
-    if owner.uid != os.geteuid():
-        for made in (path, logs):
-            os.chown(made, owner.uid, owner.gid, follow_symlinks=False)
+    """The directory, unless it is there, and that of the logs in it. What was there keeps its owner: it may be /tmp."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    for directory, mode in ((path, 0o700), (f"{path}/{paths.LOGS}", 0o755)):
+        try:
+            os.mkdir(directory, mode)
+        except FileExistsError:
+            continue
+        if owner.uid != os.geteuid():
+            os.chown(directory, owner.uid, owner.gid, follow_symlinks=False)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+from . import clock
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
 
 def boot_id() -> str:
     """Changes with every boot, and with nothing else."""
@@ -15,7 +19,7 @@ def _stat(pid: int) -> list[str] | None:
     """/proc/PID/stat from the third field on; None where there is no such process."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     try:
         text = os.read(fd, 4096)
@@ -27,9 +31,13 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def ticks(pid: int) -> int | None:
-    """Field 22, the start time in clock ticks since boot."""
+    """Field 22, the start time in clock ticks since boot: of the machine, not of our time namespace."""
     fields = _stat(pid)
-    return None if fields is None else int(fields[19])
+    return None if fields is None else _start(fields)
+
+
+def _start(fields: list[str]) -> int:
+    return int(fields[19]) - round(clock.SHIFT * _TICKS)
 
 
 def zombie_status(pid: int, started: int) -> int | None:
@@ -38,7 +46,7 @@ def zombie_status(pid: int, started: int) -> int | None:
     The kernel shows 0 to those who may not trace the process, so a 0 is believed only of root and of ourselves.
     """
     fields = _stat(pid)
-    if fields is None or fields[0] != "Z" or int(fields[19]) != started:
+    if fields is None or fields[0] != "Z" or _start(fields) != started:
         return None
     status = int(fields[49])
     return status if status or os.geteuid() == 0 or _is_ours(pid) else None

@@ -13,9 +13,9 @@ carry the sequence number of the decision they follow from.
     hello                                              (the answers begin)
     expect process run logs leaf                       never process run step errno text at
     spawn process run argv env logs leaf               exited process run status source oom cpu memory lingers at why
-    signal seq process run number                      emptied process run at
+    signal seq process run number stop                 emptied process run at
     ack process run                                    prepared pid got missing
-    durable                                            signal number
+    durable                                            signal number at
     heard
     end status text
                                                        known      (all that was to be told has been told)
@@ -57,6 +57,9 @@ _FIRST = ["thermos-pause", "infinity"]
 #: Namespaces every task gets where the host can give them.
 NAMESPACES = ("pid", "mount", "ipc", "uts")
 
+#: What pidfd_open says where a pid is nobody's, or is a thread's by now.
+_NO_SUCH_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
+
 #: Exit status of a supervisor that cannot write: it is to be started again, later.
 _TEMPORARY_FAILURE = 75
 
@@ -81,6 +84,7 @@ class _Run:
         "pid",
         "pidfd",
         "signals",
+        "stopping",
         "ticks",
         "told",
     )
@@ -100,6 +104,7 @@ class _Run:
         self.acked = False  # before it was reaped: it never executed anything
         self.told = False  # its end, with something of it still alive
         self.signals: set[int] = set()  # decisions carried out
+        self.stopping = False  # it was asked to stop: what outlives its main process has time until SIGKILL
 
 
 class Keeper:
@@ -111,6 +116,7 @@ class Keeper:
         self._follower = follower  # a child that prints the journal, or 0
         self._ledger = ledger.Ledger(f"{paths.task_dir(root, task_id)}/{paths.LEDGER}")
         self._boot = identity.boot_id()
+        self._inherited = False  # an earlier keeper of the task has written to it
         self._runs: dict[_Key, _Run] = {}
         self._by_pid: dict[int, _Key] = {}
         self._expected: tuple[_Key, str, spawn.Child, str] | None = None  # run, leaf, its child at the gate, fork
@@ -132,7 +138,7 @@ class Keeper:
         self._watch: dict[int, Callable[[int], None]] = {}
         self._heard = False  # the supervisor has said hello: tell it what happens
         self._wants_write = False
-        self._asked: list[int] = []  # SIGTERM and SIGINT that the supervisor has not written down yet
+        self._asked: list[tuple[int, float]] = []  # SIGTERM and SIGINT that the supervisor has not written down yet
         self._exit: int | None = None
         self._tasks: dict[str, Callable[..., None]] = {
             "hello": self.do_hello,
@@ -197,9 +203,9 @@ class Keeper:
     def _signals(self, reader: int) -> None:
         for number in os.read(reader, 4096):
             if number in (_signal.SIGTERM, _signal.SIGINT):
-                self._asked.append(number)
+                self._asked.append((number, now()))
                 if self._heard:
-                    self._say("signal", number)
+                    self._say("signal", *self._asked[-1])
         self._reap()
 
     def _reap(self) -> None:
@@ -237,6 +243,7 @@ class Keeper:
     def _remember(self) -> None:
         """What earlier keepers of this task wrote down. Of an earlier boot nothing lives, but what ended is known."""
         boot = ""
+        self._inherited = self._ledger.size > 0
         for words in self._ledger.lines():
             if words[0] == "boot":
                 boot = words[1]
@@ -262,7 +269,9 @@ class Keeper:
             self._runs[key] = _Run(int(words[3]), int(words[4]), ledger.unquote(words[5]), words[6], now())
         elif key in self._runs:
             run = self._runs[key]
-            if words[0] == "never" and words[6] == run.fork:
+            if words[0] == "stopping":
+                run.stopping = True
+            elif words[0] == "never" and words[6] == run.fork:
                 run.never = (ledger.unquote(words[4]), int(words[3]), ledger.unquote(words[5]), now())
             elif words[0] == "exited":
                 status, oom, cpu, memory = int(words[3]), *map(int, words[5:8])
@@ -283,6 +292,8 @@ class Keeper:
                 lines.append(("never", *key, number, ledger.quote(step), ledger.quote(text), run.fork))
             elif run.ended:
                 lines.append(("exited", *key, *run.ended[:6]))
+            if run.stopping:
+                lines.append(("stopping", *key))
         try:
             self._ledger.rewrite(lines)
         except OSError:
@@ -299,10 +310,18 @@ class Keeper:
             self._in_host_pid_ns(True)
         try:
             socket, pid = start.start_supervisor()
+        except OSError:  # no pid, no memory, no descriptor: the task's processes run on, and we try again
+            self._young = max(self._young + 1, _YOUNG)
+            self._start_supervisor_later()
+            return
         finally:
             if inside:
                 self._in_host_pid_ns(False)
         self._take_supervisor(socket, pid)
+
+    def _start_supervisor_later(self) -> None:
+        first, most = _PATIENT
+        self._restart_at = now() + min(first * 2 ** (self._young - _YOUNG), most)
 
     def _take_supervisor(self, socket: int, pid: int) -> None:
         self._supervisor = pid
@@ -331,8 +350,7 @@ class Keeper:
         if self._young < _YOUNG:
             self._start_supervisor()
         else:
-            first, most = _PATIENT
-            self._restart_at = now() + min(first * 2 ** (self._young - _YOUNG), most)
+            self._start_supervisor_later()
 
     def _drop_supervisor(self) -> None:
         if self._wire is None:
@@ -407,8 +425,8 @@ class Keeper:
             self._tell(key, run)
         self._heard = True
         self._say("known")
-        for number in self._asked:
-            self._say("signal", number)
+        for asked in self._asked:
+            self._say("signal", *asked)
 
     def _tell(self, key: _Key, run: _Run) -> None:
         if run.executed or run.never is not None:  # else it will be told
@@ -551,7 +569,7 @@ class Keeper:
                 child = self._begin(key, leaf, argv, env, logs)
         except OSError as error:
             tree.remove(self._leaf(leaf))
-            self._say("never", *key, step, error.errno or 0, str(error), now())
+            self._say("never", *key, step, error.errno or 0, error.strerror or str(error), now())
             return
         # Its end alone says something: that it said it was ready does not have to wake us.
         self._on(child.channel, select.EPOLLHUP, lambda _: self._verdict_of_start(key))
@@ -664,9 +682,13 @@ class Keeper:
                 if identity.ticks(run.pid) != run.ticks:
                     os.close(run.pidfd)
                     run.pidfd = -1
-            except OSError:
-                pass
+            except OSError as error:
+                if error.errno not in _NO_SUCH_PROCESS:
+                    raise  # no descriptors left, say: that says nothing about the process
         if run.pidfd < 0:
+            from . import witness  # few keepers need it
+
+            run.pidfd = witness.ask(self._root, self._task_id, run.pid, run.ticks)
             self._adopted_ended(key)
             return
         self._by_pid[run.pid] = key
@@ -715,7 +737,8 @@ class Keeper:
         self._by_pid.pop(run.pid, None)
         leaf = self._leaf(run.leaf)
         if not tree.remove(leaf[:1]):  # every one of them holds the same processes
-            tree.kill(leaf)
+            if not (run.stopping and tree.tells_when_empty(leaf)):
+                tree.kill(leaf)
             if not tree.remove(leaf):
                 run.lingers = True
                 self._await_empty(key, leaf)
@@ -755,19 +778,44 @@ class Keeper:
         if run.told and self._heard:
             self._say("emptied", *key, now())
 
-    def do_signal(self, seq: int, process: int, run: int, number: int) -> None:
+    def do_signal(self, seq: int, process: int, run: int, number: int, stop: bool) -> None:
         known = self._runs.get((process, run))
-        if known is None or known.ended is not None or known.never is not None or seq in known.signals:
+        if known is None or known.never is not None or seq in known.signals:
+            return
+        if known.ended is not None and not known.lingers:
             return
         known.signals.add(seq)
         if number == _signal.SIGKILL:
             tree.kill(self._leaf(known.leaf))
+        if known.ended is not None:
+            return
+        if stop and number != _signal.SIGKILL:
+            self._note_stop((process, run), known)
+            self._stop_those_outside(known, number)
         if known.pidfd >= 0:  # not our child: its pid may be another's by now, its pidfd never
             try:
                 _signal.pidfd_send_signal(known.pidfd, 0)
             except ProcessLookupError:
                 return
         _kill_group(known.pid, number)
+
+    def _note_stop(self, key: _Key, run: _Run) -> None:
+        if not run.stopping:
+            run.stopping = True
+            try:
+                self._ledger.append("stopping", *key)
+            except OSError:
+                pass  # a full disk: the next keeper would be less patient
+
+    def _stop_those_outside(self, run: _Run, number: int) -> None:
+        """What a run has forked twice, or given a session: in its cgroup, and not in its main process's group."""
+        for directory in self._leaf(run.leaf)[:1]:
+            for pid in tree.processes(directory):
+                try:
+                    if os.getpgid(pid) != run.pid:
+                        os.kill(pid, number)
+                except ProcessLookupError:
+                    pass
 
     def do_ack(self, process: int, run: int) -> None:
         known = self._runs.get((process, run))
@@ -792,6 +840,8 @@ class Keeper:
         if self._init >= 0:
             _signal.pidfd_send_signal(self._init, 9)
         self._kill_children()
+        if not self._order["group"] and self._inherited:
+            self._kill_strays()
         for _ in range(2000):
             if tree.remove_tree(self._order["group"]):
                 break
@@ -824,6 +874,24 @@ class Keeper:
                     pass
             # Any of them: the first process of a pid namespace is not gone before we have reaped the others in it.
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+
+    def _kill_strays(self) -> None:
+        """What got away from a keeper that died, where no group says whose it is: what it inherited says it."""
+        env = self._order["env"]
+        marks = {f"{name}={env.get(name, '')}".encode() for name in ("THERMOS_SANDBOX", "THERMOS_TASK_ID")}
+        for name in os.listdir("/proc"):
+            try:
+                pidfd = os.pidfd_open(int(name))
+            except (ValueError, OSError):
+                continue
+            try:
+                fd = os.open(f"/proc/{name}/environ", os.O_RDONLY | os.O_CLOEXEC)
+                with open(fd, "rb") as file:
+                    if marks <= set(file.read().split(b"\0")):
+                        _signal.pidfd_send_signal(pidfd, 9)
+            except OSError:
+                pass  # gone, or not ours to look at
+            os.close(pidfd)
 
 
 def _only_wake_up(number: int, frame: object) -> None:
@@ -902,5 +970,9 @@ def main() -> None:
                 os.set_inheritable(fd, False)
             except OSError:
                 pass  # the one that listed them
+    if "THERMOS_FAULTS" in os.environ:
+        from . import faults
+
+        faults.install("keeper")
     status = Keeper(root, task_id, sandbox, lock, ready, follower).live(socket, supervisor)
     os._exit(status)  # nothing is buffered, and taking the interpreter down takes 5 ms

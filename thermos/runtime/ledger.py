@@ -8,6 +8,7 @@ run: a child that outlives its keeper for a moment may write after the next keep
     first <pid> <ticks> <clone> <enter>                         the sandbox's first process, its namespaces' bits
     spawned <process> <run> <pid> <ticks> <leaf> <fork>         forked; not yet let go
     never <process> <run> <errno> <step> <text> <fork>          that fork did not execute anything, and will not
+    stopping <process> <run>                                    it was asked to stop
     exited <process> <run> <status> <source> <oom> <cpu ns> <peak bytes> <at>     -1: not known
 """
 

@@ -203,6 +203,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # it holds a pidfd of each run
+    if "THERMOS_FAULTS" in os.environ:
+        from . import faults
+
+        faults.install("supervisor")
     world = World(int(sys.argv[1]))
     if not world.charged():
         sys.exit(0)  # the keeper went away before there was a task: the file was invalid, say

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,13 @@ from thermos.core.task import Accepted
 from . import clock, identity, start
 from .wire import MOST_FDS, Closed, Wire
 
+#: A keeper that lived for so many seconds was not young; after so many young ones wait before the next, and how long
+#: at most.
+_OLD, _YOUNG, _PATIENT = 10.0, 5, 5.0
+
+#: Seconds between two attempts at starting a keeper, where the host cannot give another process.
+_PATIENCE = 1.0
+
 _UCRED = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -49,6 +57,8 @@ class World:
         self._pidfds: dict[tuple[int, int], int] = {}  # ours, should the keeper die
         self._poll = select.poll()
         self._control: _socket.socket | None = None
+        self._keeper_since = 0.0
+        self._young = 0  # keepers in a row that died soon
         self._clients: dict[int, _socket.socket] = {}
         self._accepted: Accepted
         self._state: State
@@ -135,7 +145,7 @@ class World:
             case Launch():
                 self._launch(effect.process, effect.run)
             case Signal():
-                self._wire.send(("signal", effect.cause, effect.process, effect.run, effect.signal))
+                self._wire.send(("signal", effect.cause, effect.process, effect.run, effect.signal, effect.stop))
             case End():
                 self._end()
 
@@ -234,7 +244,11 @@ class World:
                     return None  # an earlier keeper made it, and the journal knows; or it is not wanted
                 return Sandboxed(at=self.now(), init=init, got=got, missing=missing)
             case "signal":
-                return KillRequested(at=self.now(), by=signal.Signals(rest[0]).name)
+                number, at = rest
+                if at + self.epoch <= self._state.heard_at:
+                    self._wire.send(("heard",))  # the supervisor before was killed before it could say so
+                    return None
+                return KillRequested(at=self.now(), by=signal.Signals(number).name, heard_at=at + self.epoch)
             case "charge":  # a keeper that we started ourselves
                 for fd in fds:
                     os.close(fd)
@@ -280,7 +294,7 @@ class World:
 
     def acknowledge(self, record: Record) -> None:
         """It is in the journal: the keeper need not remember it."""
-        if isinstance(record, KillRequested) and record.by in signal.Signals.__members__:
+        if isinstance(record, KillRequested) and record.heard_at is not None:
             self._wire.send(("heard",))
         if isinstance(record, Refused | Emptied) or (isinstance(record, Exited) and not record.lingers):
             self._wire.send(("ack", record.process, record.run))
@@ -301,9 +315,20 @@ class World:
         """The keeper died. Its children live; start another one, which gets the pidfds we hold."""
         self._poll.unregister(self._wire.fileno())
         self._wire.close()
-        self._wire = Wire(start.start_keeper(self.root, self.task_id, self._sandbox(), self._lock, os.getpid()))
+        self._young = self._young + 1 if self.now() < self._keeper_since + _OLD else 0
+        if self._young > _YOUNG:
+            time.sleep(min(0.05 * 2 ** (self._young - _YOUNG), _PATIENT))
+        self._keeper_since = self.now()
+        self._wire = Wire(self._start_keeper())
         self._poll.register(self._wire.fileno(), select.POLLIN)
         self.greet()
+
+    def _start_keeper(self) -> int:
+        while True:
+            try:
+                return start.start_keeper(self.root, self.task_id, self._sandbox(), self._lock, os.getpid())
+            except OSError:  # no pid, no memory, no descriptor: and without hands there is nothing else to do
+                time.sleep(_PATIENCE)
 
     # -- requests
 

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.commands import DEADLINE, Ran, run, until
 from benchmarks.kind import CannotMeasure, Place
-from benchmarks.processes import children, parent, settle
+from benchmarks.processes import children, command_line, settle
 
 THERMOS = str(Path(sys.executable).with_name("thermos"))
 OBSERVER = str(Path(sys.executable).with_name("thermos-observer"))
@@ -62,30 +63,49 @@ def _forget(root: Path) -> None:
     os.sync()  # a file system still busy with what was removed would slow the next repetition down
 
 
+@dataclass(frozen=True)
+class Started:
+    """A task that somebody waits for. `keeper`: the process in the foreground."""
+
+    directory: Path
+    keeper: int
+
+    @property
+    def ours(self) -> set[int]:
+        """Keeper, supervisor and pause; not what the keeper has forked for runs. Raises CannotMeasure."""
+        found = {self.keeper} | {
+            child
+            for child in children(self.keeper)
+            if any(name in command_line(child) for name in ("thermos.runtime.supervisor", "thermos-pause"))
+        }
+        if len(found) != 3:
+            raise CannotMeasure(f"cannot measure thermos: keeper, supervisor and pause should be 3, not {len(found)}")
+        return found
+
+
 @contextmanager
-def running(task: Mapping[str, object], place: Place) -> Generator[set[int]]:
-    """A task whose processes all run, until the end of the block. Gives keeper, supervisor and pause."""
+def started(task: Mapping[str, object], place: Place) -> Generator[Started]:
+    """A task that is killed and forgotten at the end of the block."""
     root = place.directory / "root"
     file = write_json(place.directory / "task.json", task)
     argv = [THERMOS, "run", str(file), "--root", str(root), "--task-id", _TASK_ID]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as foreground:
         try:
-            until("every process of the task runs", lambda: _all_run(root))
-            pids = _pids(root)
-            keepers = {parent(pid) for pid in pids}
-            if len(keepers) != 1:
-                raise CannotMeasure(f"cannot measure thermos: its processes have the parents {sorted(keepers)}")
-            ours = keepers | children(*keepers) - pids
-            if len(ours) != 3:
-                raise CannotMeasure(
-                    f"cannot measure thermos: keeper, supervisor and pause should be 3, not {len(ours)}"
-                )
-            settle(lambda: ours)
-            yield ours
+            yield Started(root / "tasks" / _TASK_ID, foreground.pid)
         finally:
             foreground.terminate()
             foreground.wait(DEADLINE)
     _forget(root)
+
+
+@contextmanager
+def running(task: Mapping[str, object], place: Place) -> Generator[set[int]]:
+    """A task whose processes all run, until the end of the block. Gives keeper, supervisor and pause."""
+    with started(task, place) as begun:
+        until("every process of the task runs", lambda: _all_run(place.directory / "root"))
+        ours = begun.ours
+        settle(lambda: ours)
+        yield ours
 
 
 @contextmanager
@@ -117,7 +137,3 @@ def _status(root: Path) -> list[dict[str, Any]]:
 def _all_run(root: Path) -> bool:
     processes = _status(root)
     return bool(processes) and all(process["state"] == "RUNNING" for process in processes)
-
-
-def _pids(root: Path) -> set[int]:
-    return {process["runs"][-1]["pid"] for process in _status(root)}
