@@ -92,8 +92,11 @@ def test_a_death_at_any_point_of_a_kill_changes_nothing(tmp_path: Path) -> None:
     }
     trace = lives.undisturbed.trace
     asked = next(place for place, line in enumerate(trace) if line.startswith("supervisor before append KillRequested"))
-    plans = [[death] for death in deaths(trace, thorough()) if f"{death.who} {death.point}" in set(trace[asked:])]
-    assert len(plans) > 50
+    late = set(trace[asked:])
+    plans = [[death] for death in deaths(trace, thorough()) if f"{death.who} {death.point}" in late]
+    if not thorough():
+        plans = [plan for plan in plans if plan[0].victims == "keeper+supervisor"]
+    assert len(plans) > 40
     assert lives.all_wrong(plans) == []
 
 

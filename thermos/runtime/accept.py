@@ -339,7 +339,10 @@ def _group(task_id: str, directory: os.stat_result) -> str:
 
 def _make_sandbox(path: str, owner: User) -> None:
     """The directory, unless it is there, and that of the logs in it. What was there keeps its owner: it may be /tmp."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from None
     for directory, mode in ((path, 0o700), (f"{path}/{paths.LOGS}", 0o755)):
         try:
             os.mkdir(directory, mode)

@@ -60,6 +60,9 @@ NAMESPACES = ("pid", "mount", "ipc", "uts")
 #: What pidfd_open says where a pid is nobody's, or is a thread's by now.
 _NO_SUCH_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 
+#: Seconds for what is still there at the end to die of SIGKILL; then it is left behind.
+_LAST_PATIENCE = 10.0
+
 #: Exit status of a supervisor that cannot write: it is to be started again, later.
 _TEMPORARY_FAILURE = 75
 
@@ -136,6 +139,7 @@ class Keeper:
         self._host_pid_ns = -1
         self._epoll = select.epoll()
         self._watch: dict[int, Callable[[int], None]] = {}
+        self._woken = -1  # becomes readable with a signal
         self._heard = False  # the supervisor has said hello: tell it what happens
         self._wants_write = False
         self._asked: list[tuple[int, float]] = []  # SIGTERM and SIGINT that the supervisor has not written down yet
@@ -198,10 +202,18 @@ class Keeper:
             _signal.signal(number, _only_wake_up)
         _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-        self._on(reader, select.EPOLLIN, lambda _: self._signals(reader))
+        self._woken = reader
+        self._on(reader, select.EPOLLIN, lambda _: self._signals())
 
-    def _signals(self, reader: int) -> None:
-        for number in os.read(reader, 4096):
+    def _drain(self) -> bytes:
+        """The numbers of the signals that have come."""
+        try:
+            return os.read(self._woken, 4096)
+        except BlockingIOError:
+            return b""
+
+    def _signals(self) -> None:
+        for number in self._drain():
             if number in (_signal.SIGTERM, _signal.SIGINT):
                 self._asked.append((number, now()))
                 if self._heard:
@@ -861,7 +873,8 @@ class Keeper:
     def _kill_children(self) -> None:
         """Orphans that came to us, where no pid namespace kept them together."""
         spared = {self._supervisor, self._follower}
-        while True:
+        patient_until = now() + _LAST_PATIENCE
+        while now() < patient_until:
             self._reap()
             text = tree.read(f"/proc/self/task/{os.getpid()}/children")
             children = [pid for pid in map(int, text.split()) if pid not in spared]
@@ -873,7 +886,8 @@ class Keeper:
                 except ProcessLookupError:
                     pass
             # Any of them: the first process of a pid namespace is not gone before we have reaped the others in it.
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            select.select([self._woken], [], [], patient_until - now())
+            self._drain()
 
     def _kill_strays(self) -> None:
         """What got away from a keeper that died, where no group says whose it is: what it inherited says it."""
