@@ -242,7 +242,8 @@ def test_the_next_run_of_a_process_is_held_in_place_of_the_last(root: str, watch
 def test_everything_of_a_task_that_ended_is_let_go(root: str, watch: Watch, child: Child) -> None:
     task = put_task(root, "t1", records=begun() + started(child))
     watched = watch()
-    task.append(r.Abandoned(at=THEN, process=0, run=0), *over("FAILED"))
+    killed = r.Signalled(at=THEN, process=0, run=0, signal=signal.SIGKILL)
+    task.append(killed, r.Abandoned(at=THEN, process=0, run=0), *over("FAILED"))
     watched.news()
     assert held(child.pid) == 0
 

@@ -319,7 +319,7 @@ class Keeper:
     def _start_supervisor(self) -> None:
         inside = self._init >= 0 and self._plan is not None and self._plan.clone
         if inside:
-            self._in_host_pid_ns(True)
+            self._in_host_pid_ns()
         try:
             socket, pid = start.start_supervisor()
         except OSError:  # no pid, no memory, no descriptor: the task's processes run on, and we try again
@@ -328,7 +328,7 @@ class Keeper:
             return
         finally:
             if inside:
-                self._in_host_pid_ns(False)
+                self._in_its_pid_ns()
         self._take_supervisor(socket, pid)
 
     def _start_supervisor_later(self) -> None:
@@ -493,21 +493,30 @@ class Keeper:
             return False
         self._plan = Plan(clone, [], enter)
         self._parts_known = False
-        self._have_init(init)
-        return True
+        return self._have_init(init)
 
-    def _have_init(self, init: int) -> None:
+    def _have_init(self, init: int) -> bool:
+        """False: it is dying, and nobody can enter its namespaces any more."""
         assert self._plan is not None
         self._init = init
-        if self._plan.clone:
-            self._in_host_pid_ns(False)
         self._on(init, select.EPOLLIN, lambda _: self._lost_init())
+        return not self._plan.clone or self._in_its_pid_ns()
 
-    def _in_host_pid_ns(self, host: bool) -> None:
-        """Which pid namespace our next child is born in."""
+    def _in_its_pid_ns(self) -> bool:
+        """Our next child is born in the sandbox's pid namespace. False: it is dying, and is forgotten."""
         if self._host_pid_ns < 0:
             self._host_pid_ns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        syscalls.setns(self._host_pid_ns if host else self._init, syscalls.CLONE_NEWPID)
+        try:
+            syscalls.setns(self._init, syscalls.CLONE_NEWPID)
+        except ProcessLookupError:
+            self._lost_init()
+            return False
+        return True
+
+    def _in_host_pid_ns(self) -> None:
+        """Our next child is born where we live."""
+        if self._host_pid_ns >= 0:
+            syscalls.setns(self._host_pid_ns, syscalls.CLONE_NEWPID)
 
     def _lost_init(self) -> None:
         """The first process died, and the kernel ended all the others. The next spawn makes the sandbox anew."""
@@ -518,7 +527,7 @@ class Keeper:
         self._init = -1
         self._first = None
         if self._plan.clone:
-            self._in_host_pid_ns(True)
+            self._in_host_pid_ns()
 
     def _make_first(self) -> None:
         """Its first process. What the host cannot give is left out, and told."""
@@ -542,15 +551,15 @@ class Keeper:
             except spawn.Failure as failure:
                 os.waitpid(child.pid, 0)
                 if plan.clone:
-                    self._in_host_pid_ns(True)
+                    self._in_host_pid_ns()
                 part = failure.step.partition(" ")[2]
                 missing[part] = f"cannot {failure.step}: {failure.text}"
                 plan = without(plan, part)
                 continue
             self._first = first
             self._plan = plan
-            self._have_init(os.pidfd_open(child.pid))
-            break
+            if self._have_init(os.pidfd_open(child.pid)):
+                break
         self._missing = missing
         self._parts_known = True
 
@@ -854,10 +863,9 @@ class Keeper:
         self._kill_children()
         if not self._order["group"] and self._inherited:
             self._kill_strays()
-        for _ in range(2000):
-            if tree.remove_tree(self._order["group"]):
-                break
-            time.sleep(0.001)
+        patient_until = now() + _LAST_PATIENCE
+        while not tree.remove_tree(self._order["group"]) and now() < patient_until:
+            time.sleep(0.001)  # the kernel has still to take its dead out of it
         if self._follower:
             try:
                 os.waitpid(self._follower, 0)
