@@ -9,6 +9,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from pathlib import Path
 
 from . import ROWS
 from .kind import CannotMeasure, Place, Row, Sample
+
+#: Seconds between two rows: so long ext4 remembers the inodes of files that were removed, and is slowed down by it.
+FORGOTTEN = 6
 
 #: How often a figure is taken, for its median.
 OFTEN = 11
@@ -144,6 +148,8 @@ def main() -> int:
         repeat = given.repeat or min(row.repeat or OFTEN, 3 if given.quick else OFTEN)
         print(f"{row.name}: {repeat} times ...", file=sys.stderr)
         try:
+            if results and not given.quick:
+                time.sleep(FORGOTTEN)
             results.append(measure(row, repeat, 5 if given.quick else 20, share))
         except CannotMeasure as error:
             print(f"{row.name}: {error}", file=sys.stderr)

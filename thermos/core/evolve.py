@@ -241,8 +241,11 @@ def _compacted(state: State, record: r.Compacted, seq: int) -> None:
 
 def _run_over(state: State, number: int, run: Run, at: float, seq: int) -> None:
     run.ended_at = at
-    for where in (state.forked, state.running, state.stopping, state.killing):
-        where.pop(number, None)
+    if number in state.running:
+        del state.running[number]
+    else:
+        for where in (state.forked, state.stopping, state.killing):
+            where.pop(number, None)
     process = state.processes[number]
     if run.state == "SUCCESS":
         process.successes += 1
