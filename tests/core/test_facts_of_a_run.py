@@ -198,3 +198,9 @@ def test_children_of_a_run_that_was_stopped_have_time_and_of_one_that_was_killed
     assert list(folded(ACTIVE, LAUNCHED, STARTED, STOP, lingers).spared) == [0]
     assert list(folded(ACTIVE, LAUNCHED, STARTED, STOP, KILL, lingers).spared) == []
     assert list(folded(ACTIVE, LAUNCHED, STARTED, lingers).spared) == []
+
+
+def test_what_is_learned_late_does_not_turn_the_clock_back() -> None:
+    state = folded(ACTIVE, LAUNCHED, STARTED, Exited(at=1.5, process=0, run=0, source="pidfd", code=0))
+    assert state.processes[0].runs[0].ended_at == 1.5
+    assert state.at == 2.0

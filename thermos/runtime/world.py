@@ -319,6 +319,7 @@ class World:
         if self._young > _YOUNG:
             time.sleep(min(0.05 * 2 ** (self._young - _YOUNG), _PATIENT))
         self._keeper_since = self.now()
+        self.known.clear()  # it tells what it knows
         self._wire = Wire(self._start_keeper())
         self._poll.register(self._wire.fileno(), select.POLLIN)
         self.greet()
