@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import shutil
+from typing import Any
 
 import pytest
 from task_directories import DEADLINE, Cli
@@ -12,6 +13,8 @@ from task_directories import DEADLINE, Cli
 from thermos.checkpoint import codec, follow, tasks
 from thermos.checkpoint.follow import Follower
 from thermos.core import records as r
+from thermos.core.evolve import evolve
+from thermos.core.state import State, fold_of, initial
 
 
 def wakes(follower: Follower) -> bool:
@@ -115,3 +118,38 @@ def test_states_end_with_the_end(cli: Cli) -> None:
     assert next(states).stage == "ACTIVE"
     task.end("KILLED")
     assert [state.stage for state in states] == ["KILLED"]
+
+
+def compact(task: Any, root: str) -> State:
+    """Write a task's journal anew, as one record; what it says."""
+    state = tasks.read_state(root, task.accepted)
+    fresh = task.directory / "journal.new"
+    fresh.write_bytes(codec.HEADER + codec.encode(state.seq + 1, [r.Compacted(at=5.0, fold=fold_of(state))]))
+    os.rename(fresh, task.journal)
+    return evolve(state, r.Compacted(at=5.0, fold=fold_of(state)))
+
+
+def test_a_compaction_costs_nobody_a_record_who_was_there_before(cli: Cli) -> None:
+    task = cli.task()
+    task.activate()
+    with Follower(str(cli.root), task.id) as follower:
+        seen = follower.new()
+        task.start(0)
+        state = compact(task, str(cli.root))
+        seen += follower.new()
+    assert [type(record) for record in seen] == [r.Supervised, r.StageEntered, r.Launched, r.Started, r.Compacted]
+    folded = initial(task.accepted.task)
+    for record in seen:
+        evolve(folded, record)
+    assert folded == state
+
+
+def test_whoever_comes_after_a_compaction_gets_all_in_one_record(cli: Cli) -> None:
+    task = cli.task()
+    task.activate()
+    task.start(0)
+    state = compact(task, str(cli.root))
+    with Follower(str(cli.root), task.id) as follower:
+        (record,) = follower.new()
+        assert follower.seq == 5
+    assert evolve(initial(task.accepted.task), record) == state

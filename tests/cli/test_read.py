@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime
+from pathlib import Path
 
 from task_directories import DEADLINE, Cli
 
@@ -144,3 +146,25 @@ def test_following_an_ended_task_ends(cli: Cli) -> None:
     task.activate()
     task.end()
     assert cli.run("read", task.id, "-f")[0] == 0
+
+
+def test_a_compacted_journal_begins_with_what_it_was_folded_to(cli: Cli) -> None:
+    golden = Path(__file__).parents[1] / "journals/v1/compacted"
+    shutil.copytree(golden, cli.root / "tasks/features")
+    text = cli.run("read", "features")[1].splitlines()
+    assert text[0].startswith("    15  ")
+    assert text[0].endswith("all records before this one were folded into it: 14 since the task began")
+    assert "is to be started" in "".join(text[1:])
+    first, *others = [json.loads(line) for line in cli.run("read", "--json", "features")[1].splitlines()]
+    assert (first["seq"], first["type"], first["fold"]["seq"]) == (15, "compacted", 14)
+    assert [record["seq"] for record in others] == list(range(16, 16 + len(others)))
+
+
+def test_a_full_disk_is_told_in_words(cli: Cli) -> None:
+    task = cli.task()
+    task.activate()
+    task.write(r.DiskPressure(at=5.0, why="no room"))
+    task.write(r.DiskPressure(at=6.0))
+    told = cli.run("read", task.id)[1]
+    assert "nothing new is started: no room" in told
+    assert "there is room again" in told
