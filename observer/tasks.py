@@ -1,7 +1,7 @@
 """Finds the tasks below the roots and follows their journals, woken by inotify and by nothing else.
 
-A task's directory is made under a hidden name and renamed: from then on its journal is followed and folded, from the
-last offset on, until the task has ended. Of an ended task only its status stays in memory, and nothing is watched.
+A task's directory is made elsewhere and renamed: from then on its journal is followed and folded, from the last offset
+on, until the task has ended. Of an ended task only its status stays in memory, and nothing is watched.
 What cannot be read is kept too, with the reason in `error`: a damaged journal must be seen, not hidden.
 """
 

@@ -245,3 +245,40 @@ def test_a_compaction_on_a_full_disk_leaves_the_journal_as_it_was(small_disk: Pa
     writer.compact(compacted(evolve(state, Launched(at=200.0, process=1, run=100))))
     assert len(list(journal.read(str(path)))) == 1
     writer.close()
+
+
+def test_a_directory_that_cannot_be_synced_does_not_undo_a_compaction(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, state = written(path, 5)
+
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(writing.os, "fsync", fails)
+    writer.compact(compacted(state))
+    evolve(state, compacted(state))
+    assert writer.seq == state.seq
+    writer.append([Launched(at=20.0, process=1, run=5)])
+    assert folded(journal.read(path)) == evolve(state, Launched(at=20.0, process=1, run=5))
+    writer.close()
+
+
+def test_a_directory_that_cannot_be_opened_leaves_the_journal_as_it_was(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, state = written(path, 5)
+    real = os.open
+
+    def fails(name: Any, flags: int, *more: Any, **others: Any) -> int:
+        if flags & os.O_DIRECTORY:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(name, flags, *more, **others)
+
+    before = Path(path).read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(writing.os, "open", fails)
+        with pytest.raises(OSError, match="Too many open files"):
+            writer.compact(compacted(state))
+    assert (Path(path).read_bytes(), writer.seq) == (before, state.seq)
+    writer.close()

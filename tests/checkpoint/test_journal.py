@@ -60,7 +60,8 @@ def test_a_second_writer_goes_on_where_the_first_one_stopped(path: str) -> None:
     write(path, FRAMES[:2])
     writer = Writer(path)
     for frame in FRAMES[2:]:
-        writer.append(frame, durable=True)
+        writer.append(frame)
+        writer.sync()
     writer.close()
     assert list(journal.read(path)) == RECORDS
 

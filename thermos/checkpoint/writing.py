@@ -1,7 +1,8 @@
 """Writes the journal's file: append to it, repair its end, write it anew when it has grown.
 
 One `write` appends one frame. A killed writer leaves at most one torn frame, at the end: the page cache keeps
-everything before it. Only a power cut needs `fdatasync`; see `Writer.append`.
+everything before it. Only a power cut needs `fdatasync`, and processes do not outlive one: so only what must be known
+after it is worth the wait, the task's stages and its processes' ends.
 
 It stays bounded: when it has grown it is replaced, at one stroke, by one whose first record is all of it folded
 (`Compacted`), with the numbers going on. And it has space put by beyond its end, so that what runs can still be
@@ -71,18 +72,13 @@ class Writer:
         except FileNotFoundError:
             pass
 
-    def append(self, records: Sequence[Record], durable: bool = False) -> None:
-        """One frame of records; when it returns they survive a killed supervisor.
-
-        `durable`: they must survive a power cut too. Processes do not outlive one, so only what must be known
-        after it is worth the wait: the task's states and its processes' ends.
+    def append(self, records: Sequence[Record]) -> None:
+        """One frame of records; when it returns they survive a killed supervisor, and with `sync` a power cut too.
 
         Raises OSError where there is no space, with nothing of the frame in the file: append it again later.
         """
         self._write(codec.encode(self.seq + 1, records))
         self.seq += len(records)
-        if durable:
-            self.sync()
 
     def sync(self) -> None:
         """What was appended survives a power cut from here on."""
@@ -124,7 +120,12 @@ class Writer:
         """
         fresh = f"{self._path}.new"
         data = codec.HEADER + codec.encode(self.seq + 1, (record,))
-        fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        directory = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError:
+            os.close(directory)
+            raise
         try:
             if os.write(fd, data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fresh)
@@ -132,6 +133,7 @@ class Writer:
             os.fdatasync(fd)
             os.rename(fresh, self._path)
         except OSError:
+            os.close(directory)
             os.close(fd)
             os.unlink(fresh)
             self._rewrite_at = 2 * self.size
@@ -142,9 +144,10 @@ class Writer:
         self.size = len(data)
         self._reserved = self.size + RESERVE
         self._rewrite_at = max(LARGEST, GROWTH * self.size)
-        directory = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
+        except OSError:
+            pass  # it is in its place, and only a power cut could still undo that
         finally:
             os.close(directory)
 

@@ -159,7 +159,14 @@ def _ports_of(root: str, task_id: str) -> dict[str, int]:
         numbers = [name for name in os.listdir(paths.ports_dir(root)) if name.isdigit()]
     except FileNotFoundError:
         return {}
-    return {n: int(n) for n in numbers if os.readlink(f"{paths.ports_dir(root)}/{n}") == task_id}
+    held: dict[str, int] = {}
+    for number in numbers:
+        try:
+            if os.readlink(f"{paths.ports_dir(root)}/{number}") == task_id:
+                held[number] = int(number)
+        except FileNotFoundError:
+            continue  # given back meanwhile
+    return held
 
 
 def _hold_port(root: str, task_id: str, number: int) -> bool:
@@ -290,7 +297,8 @@ class Place:
 
             path = f"{paths.new_dir(self.root)}/{task_id}"
             tree.remove_tree(tree.find(_group(task_id, os.stat(path))))
-            release_ports(self.root, task_id, _ports_of(self.root, task_id))
+            if not os.path.isdir(paths.task_dir(self.root, task_id)):  # else they are that one's
+                release_ports(self.root, task_id, _ports_of(self.root, task_id))
             shutil.rmtree(path)
 
     def settle(self, accepted: Mapping[str, Any], owner: User) -> bool:

@@ -169,7 +169,10 @@ class Keeper:
             self._take_supervisor(socket, supervisor)
         else:
             self._start_supervisor()
-        self._make_sandbox()
+        try:
+            self._make_sandbox()
+        except OSError:
+            pass  # the host lacks something: the first spawn tries again, and says why not
         while self._exit is None:
             timeout = None if self._restart_at is None else max(self._restart_at - now(), 0)
             for watch, fd, events in [(self._watch.get(fd), fd, events) for fd, events in self._epoll.poll(timeout)]:
@@ -333,7 +336,7 @@ class Keeper:
 
     def _start_supervisor_later(self) -> None:
         first, most = _PATIENT
-        self._restart_at = now() + min(first * 2 ** (self._young - _YOUNG), most)
+        self._restart_at = now() + min(first * 2 ** min(self._young - _YOUNG, 10), most)
 
     def _take_supervisor(self, socket: int, pid: int) -> None:
         self._supervisor = pid
@@ -504,8 +507,6 @@ class Keeper:
 
     def _in_its_pid_ns(self) -> bool:
         """Our next child is born in the sandbox's pid namespace. False: it is dying, and is forgotten."""
-        if self._host_pid_ns < 0:
-            self._host_pid_ns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         try:
             syscalls.setns(self._init, syscalls.CLONE_NEWPID)
         except ProcessLookupError:
@@ -515,8 +516,9 @@ class Keeper:
 
     def _in_host_pid_ns(self) -> None:
         """Our next child is born where we live."""
-        if self._host_pid_ns >= 0:
-            syscalls.setns(self._host_pid_ns, syscalls.CLONE_NEWPID)
+        if self._host_pid_ns < 0:
+            self._host_pid_ns = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        syscalls.setns(self._host_pid_ns, syscalls.CLONE_NEWPID)
 
     def _lost_init(self) -> None:
         """The first process died, and the kernel ended all the others. The next spawn makes the sandbox anew."""
@@ -542,13 +544,17 @@ class Keeper:
                 missing["pid"] = f"cannot unshare: {os.strerror(error.errno or 0)}"
                 plan = without(plan, "pid")
                 continue
-            child = spawn.fork_first(plan, _FIRST)
-            first = (child.pid, identity.ticks(child.pid) or 0, plan.clone, plan.enter)
-            self._ledger.append("first", *first)
+            try:
+                child, first, init = self._fork_first(plan)
+            except OSError:  # the host lacks something; nobody must be born in a namespace without a first process
+                if plan.clone:
+                    self._in_host_pid_ns()
+                raise
             child.go()
             try:
                 child.wait()
             except spawn.Failure as failure:
+                os.close(init)
                 os.waitpid(child.pid, 0)
                 if plan.clone:
                     self._in_host_pid_ns()
@@ -558,10 +564,22 @@ class Keeper:
                 continue
             self._first = first
             self._plan = plan
-            if self._have_init(os.pidfd_open(child.pid)):
+            if self._have_init(init):
                 break
         self._missing = missing
         self._parts_known = True
+
+    def _fork_first(self, plan: Plan) -> tuple[spawn.Child, tuple[int, int, int, int], int]:
+        """A first process at its gate, its line in the ledger, and its pidfd."""
+        child = spawn.fork_first(plan, _FIRST)
+        try:
+            first = (child.pid, identity.ticks(child.pid) or 0, plan.clone, plan.enter)
+            init = os.pidfd_open(child.pid)
+            self._ledger.append("first", *first)
+        except OSError:
+            child.close()  # it goes away
+            raise
+        return child, first, init
 
     # -- runs
 
@@ -894,7 +912,7 @@ class Keeper:
                 except ProcessLookupError:
                     pass
             # Any of them: the first process of a pid namespace is not gone before we have reaped the others in it.
-            select.select([self._woken], [], [], patient_until - now())
+            select.select([self._woken], [], [], max(patient_until - now(), 0))
             self._drain()
 
     def _kill_strays(self) -> None:

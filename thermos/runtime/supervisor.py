@@ -89,6 +89,9 @@ class Supervisor:
         news = False
         for record in self._world.wait(self._sync_by(wake_at)):
             news = True
+            if self._world.all_told and not told:
+                told = True
+                self._go_on()  # first: the record's time is in an epoch that this one puts into the journal
             for effect in self._commit(record):
                 self._world.perform(effect)
             self._world.acknowledge(record)
@@ -146,7 +149,7 @@ class Supervisor:
             return
         if self.state.disk_pressure and not self._journal.lack():
             self._commit(DiskPressure(at=self._world.now()))
-            self._world.listen()
+        self._world.listen()
         self._compact()
 
     def _under_pressure(self, why: str) -> None:
@@ -169,12 +172,11 @@ class Supervisor:
         One fdatasync takes 0.1 ms or, where neighbours use the disk, 20; the task must not wait for it at each step.
         """
         now = self._world.now()
-        if self.state.disk_pressure:
+        if self._unsynced and now > self._unsynced + LATEST:
+            self._rest()
+        if self.state.disk_pressure or self._world.deaf:
             wake_at = now + AGAIN if wake_at is None else min(wake_at, now + AGAIN)
         if not self._unsynced:
-            return wake_at
-        if now > self._unsynced + LATEST:
-            self._rest()
             return wake_at
         return now + QUIET if wake_at is None else min(wake_at, now + QUIET)
 

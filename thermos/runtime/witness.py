@@ -12,7 +12,7 @@ import time
 
 from thermos import paths
 
-#: Seconds for all observers of a root together.
+#: Seconds that each observer of a root is waited for.
 _PATIENCE = 1.0
 _UCRED = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
@@ -24,9 +24,8 @@ def ask(root: str, task_id: str, pid: int, ticks: int) -> int:
     """A pidfd of a process that has ended, opened by an observer while it was there; -1: nobody has one.
 
     `ticks`: its start time, field 22 of /proc/PID/stat. Whose pidfd it is cannot be seen any more once the process
-    has been reaped, so only observers of root and of this user are believed. Takes a second at most; raises nothing.
+    has been reaped, so only observers of root and of this user are believed. Each may take a second; raises nothing.
     """
-    last = time.monotonic() + _PATIENCE
     try:
         question = f"{task_id} {pid} {ticks} {os.stat('/proc/self/ns/pid').st_ino}".encode()
         directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -36,7 +35,7 @@ def ask(root: str, task_id: str, pid: int, ticks: int) -> int:
         for name in os.listdir(directory):
             if name.startswith(paths.WITNESS) and name not in _silent:
                 # Through /proc it is short enough for a socket's path, however long the root's is.
-                pidfd = _ask(f"/proc/self/fd/{directory}/{name}", name, question, last)
+                pidfd = _ask(f"/proc/self/fd/{directory}/{name}", name, question, time.monotonic() + _PATIENCE)
                 if pidfd >= 0:
                     return pidfd
     except OSError:

@@ -302,8 +302,8 @@ class World:
             fd = self._pidfds.pop((record.process, record.run), None)
             if fd is not None:
                 os.close(fd)
-            if not (isinstance(record, Exited) and record.lingers):
-                self.known.discard((record.process, record.run))
+        if isinstance(record, Refused | Emptied) or (isinstance(record, Exited) and not record.lingers):
+            self.known.discard((record.process, record.run))
 
     def _hold(self, key: tuple[int, int], pidfd: int) -> None:
         old = self._pidfds.pop(key, None)
@@ -317,7 +317,7 @@ class World:
         self._wire.close()
         self._young = self._young + 1 if self.now() < self._keeper_since + _OLD else 0
         if self._young > _YOUNG:
-            time.sleep(min(0.05 * 2 ** (self._young - _YOUNG), _PATIENT))
+            time.sleep(min(0.05 * 2 ** min(self._young - _YOUNG, 10), _PATIENT))
         self._keeper_since = self.now()
         self.known.clear()  # it tells what it knows
         self._wire = Wire(self._start_keeper())
@@ -333,9 +333,14 @@ class World:
 
     # -- requests
 
+    @property
+    def deaf(self) -> bool:
+        """Nobody can ask for anything, for want of room."""
+        return self._control is None
+
     def listen(self) -> None:
         """To requests, unless we do already. On a full disk that may have to wait until there is room."""
-        if self._control is not None:
+        if not self.deaf:
             return
         fd, path = paths.control_address(paths.task_dir(self.root, self.task_id))
         control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
