@@ -485,3 +485,23 @@ def test_what_a_process_leaves_behind_is_killed_before_what_follows_starts(progr
     )
     assert run.wait() == 0
     assert (program.sandbox / "counted").read_text() == "0\n"
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM afterwards"])
+def test_a_run_that_stands_by_takes_over_when_those_in_charge_die(program: Program, how: str) -> None:
+    first = program.begin([waiting("first"), plain("second", after=["first"])])
+    ranked(program, "first 0")
+    second = program.begin([waiting("first"), plain("second", after=["first"])])
+    assert second.stderr is not None
+    until(lambda: "waiting for its end" in (second.stderr.readline() if second.stderr else ""))
+    program.kill(program.keeper(), program.supervisor())
+    assert first.wait() == -signal.SIGKILL
+    until(lambda: sum(isinstance(record, r.Supervised) for record in program.records()) == 2)
+    if how == "SIGKILL":
+        program.touch("go-first")
+        assert second.wait() == 0
+        assert program.ran() == ["first 0", "second 0"]
+    else:
+        second.send_signal(signal.SIGTERM)
+        assert second.wait() == 143
+        assert program.ran() == ["first 0"]

@@ -220,7 +220,7 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
 
     accepted = read_accepted(root, task_id)
     state = takeover.over(root, accepted)
-    if state is None:
+    while state is None:
         try:
             task = accepted.task
             accept.check_descriptors(_at_once(len(task.processes), task.max_concurrency))
@@ -229,13 +229,17 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
             raise Cannot(str(error), error.status) from None
         except takeover.CannotTakeOver as error:
             raise Cannot(str(error), 73) from None
+        if fd >= 0 and (state := takeover.over(root, accepted)) is not None:
+            os.close(fd)  # it ended meanwhile
+            break
         if fd >= 0:
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))  # as in _begin
             takeover.limits_again(accepted)
             return _take_on(given, root, task_id, takeover.sandbox_of(accepted), fd)
         if given["detach"]:
             print(task_id)
             return 0
         _tell(f"{task_id}: somebody is in charge already; waiting for its end")
-        state = takeover.stand_by(root, accepted)
+        state = takeover.stand_by(root, accepted) or takeover.over(root, accepted)
     _tell(f"{task_id}: {state.stage}: {state.reason}")
     return EXIT_STATUS[state.stage]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from types import FrameType
 
 from thermos import paths
@@ -67,8 +68,11 @@ def over(root: str, accepted: Accepted) -> State | None:
     return state if state.ended and not left else None
 
 
-def stand_by(root: str, accepted: Accepted) -> State:
-    """Until a task that somebody else is in charge of has ended. SIGTERM and SIGINT kill it, as they do in `run`."""
+def stand_by(root: str, accepted: Accepted) -> State | None:
+    """Until a task that somebody else is in charge of has ended, or (None) nobody is in charge of it any more.
+
+    SIGTERM and SIGINT kill it, as they do in `run`.
+    """
     directory = paths.task_dir(root, accepted.task_id)
 
     def kill(number: int, frame: FrameType | None) -> None:
@@ -80,7 +84,21 @@ def stand_by(root: str, accepted: Accepted) -> State:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, kill)
+    seen = 0
     for state in follow.states(root, accepted):
         if state.ended:
             return state
+        if _let_go(root, accepted.task_id, patiently=state.seq == seen):
+            return None
+        seen = state.seq
     raise AssertionError("the last state has ended")
+
+
+def _let_go(root: str, task_id: str, patiently: bool) -> bool:
+    """Whether nobody holds the lock. The kernel tells that it was closed an instant before it lets it go."""
+    for _ in range(20 if patiently else 1):
+        if not tasks.supervised(root, task_id):
+            return True
+        if patiently:
+            time.sleep(0.005)
+    return False
