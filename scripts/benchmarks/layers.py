@@ -18,9 +18,10 @@ from thermos.core import records as r
 from thermos.core.decide import decide
 from thermos.core.evolve import evolve
 from thermos.core.state import initial
-from thermos.core.task import Process, Resources, Task
+from thermos.core.task import Task
 
 from .commands import run, until
+from .core_task import core_task
 from .kind import CannotMeasure, Place, Row, Sample, Side
 from .programs import ninja, thermos
 
@@ -37,32 +38,6 @@ def _order(layers: int = _LAYERS) -> dict[str, tuple[str, ...]]:
         for layer in range(layers)
         for place in range(_WIDTH)
     }
-
-
-def _task() -> Task:
-    return Task(
-        name="bench",
-        processes=tuple(
-            Process(
-                name=name,
-                cmdline="true",
-                argv=None,
-                max_failures=1,
-                daemon=False,
-                ephemeral=False,
-                min_duration=5.0,
-                final=False,
-                after=after,
-            )
-            for name, after in _order().items()
-        ),
-        max_failures=1,
-        max_concurrency=0,
-        finalization_wait=30.0,
-        user=None,
-        resources=Resources(),
-        env={},
-    )
 
 
 def _walk(task: Task) -> float:
@@ -90,7 +65,7 @@ def _walk(task: Task) -> float:
 
 @contextmanager
 def _core(place: Place) -> Generator[Sample]:
-    task = _task()
+    task = core_task(_order())
     yield lambda: _walk(task)
 
 

@@ -17,8 +17,8 @@ from thermos.checkpoint import codec, journal
 from thermos.core import records as r
 from thermos.core.evolve import evolve
 from thermos.core.state import initial
-from thermos.core.task import Process, Resources, Task
 
+from .core_task import core_task
 from .kind import CannotMeasure, Place, Row, Sample, Side
 
 _DAEMONS = 10
@@ -45,32 +45,6 @@ def _records() -> Iterator[r.Record]:
         cause[process] = written
 
 
-def _task() -> Task:
-    return Task(
-        name="bench",
-        processes=tuple(
-            Process(
-                name=f"daemon-{number}",
-                cmdline=None,
-                argv=("true",),
-                max_failures=1,
-                daemon=True,
-                ephemeral=False,
-                min_duration=0.0,
-                final=False,
-                after=(),
-            )
-            for number in range(_DAEMONS)
-        ),
-        max_failures=1,
-        max_concurrency=0,
-        finalization_wait=30.0,
-        user=None,
-        resources=Resources(),
-        env={},
-    )
-
-
 @contextmanager
 def _ours(place: Place) -> Generator[Sample]:
     path = place.directory / "journal"
@@ -78,7 +52,7 @@ def _ours(place: Place) -> Generator[Sample]:
         file.write(codec.HEADER)
         for number, record in enumerate(_records(), 1):
             file.write(codec.encode(number, (record,)))
-    task = _task()
+    task = core_task({f"daemon-{number}": () for number in range(_DAEMONS)}, daemon=True)
 
     def sample() -> float:
         began = time.perf_counter()

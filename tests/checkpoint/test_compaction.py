@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import a_process, a_task
+from small_disk import fill, mounted
 
 from thermos.checkpoint import codec, journal, writing
 from thermos.checkpoint.writing import Writer
@@ -184,22 +183,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
     directory = tmp_path / "small"
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(directory)]
-    made = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"cannot mount a small file system: {made.stderr.strip()}")
-    yield directory
-    subprocess.run(["umount", "-l", str(directory)], check=True)
-
-
-def fill(directory: Path) -> Path:
-    """Use up all the space that is left."""
-    ballast = directory / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-    assert os.statvfs(directory).f_bfree == 0
-    return ballast
+    with mounted(directory, "1m"):
+        yield directory
 
 
 @pytest.mark.root
@@ -281,4 +266,16 @@ def test_a_directory_that_cannot_be_opened_leaves_the_journal_as_it_was(
         with pytest.raises(OSError, match="Too many open files"):
             writer.compact(compacted(state))
     assert (Path(path).read_bytes(), writer.seq) == (before, state.seq)
+    writer.close()
+
+
+def test_a_fold_that_could_not_be_read_again_is_not_written(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, state = written(path, 5)
+    before = Path(path).read_bytes()
+    monkeypatch.setattr(codec, "LARGEST", 500)
+    with pytest.raises(OSError, match="File too large"):
+        writer.compact(compacted(state))
+    assert (Path(path).read_bytes(), writer.seq) == (before, state.seq)
+    assert not os.path.exists(f"{path}.new")
+    assert not writer.grown
     writer.close()

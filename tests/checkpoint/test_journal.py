@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import struct
-import subprocess
 import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from small_disk import mounted
 
 from thermos.checkpoint import codec, journal
 from thermos.checkpoint.journal import Damaged, Reader, WrongVersion
@@ -237,13 +237,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 KiB."""
     directory = tmp_path / "small"
     directory.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(directory)], capture_output=True, text=True
-    )
-    if made.returncode:
-        pytest.skip(f"cannot mount a small file system: {made.stderr.strip()}")
-    yield directory
-    subprocess.run(["umount", "-l", str(directory)], check=True)
+    with mounted(directory, "16k"):
+        yield directory
 
 
 @pytest.mark.root

@@ -116,16 +116,32 @@ class Writer:
     def compact(self, record: Compacted) -> None:
         """Put this record in place of all there is. It is on disk for good when this returns.
 
-        Raises OSError, and then the journal is as it was.
+        Raises OSError, and then the journal is as it was; EFBIG where the record would be too large to be read again.
         """
-        fresh = f"{self._path}.new"
         data = codec.HEADER + codec.encode(self.seq + 1, (record,))
+        self._rewrite_at = 2 * self.size  # where this fails: not before it has grown as much again
+        if len(data) > codec.LARGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), self._path)
         directory = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        except OSError:
+            fresh = self._replace(data)
+            os.close(self._fd)
+            self._fd = fresh
+            self.seq += 1
+            self.size = len(data)
+            self._reserved = self.size + RESERVE
+            self._rewrite_at = max(LARGEST, GROWTH * self.size)
+            try:
+                os.fsync(directory)
+            except OSError:
+                pass  # it is in its place, and only a power cut could still undo that
+        finally:
             os.close(directory)
-            raise
+
+    def _replace(self, data: bytes) -> int:
+        """A file of these bytes in the journal's place: its descriptor. Raises OSError with nothing changed."""
+        fresh = f"{self._path}.new"
+        fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             if os.write(fd, data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fresh)
@@ -133,23 +149,10 @@ class Writer:
             os.fdatasync(fd)
             os.rename(fresh, self._path)
         except OSError:
-            os.close(directory)
             os.close(fd)
             os.unlink(fresh)
-            self._rewrite_at = 2 * self.size
             raise
-        os.close(self._fd)
-        self._fd = fd
-        self.seq += 1
-        self.size = len(data)
-        self._reserved = self.size + RESERVE
-        self._rewrite_at = max(LARGEST, GROWTH * self.size)
-        try:
-            os.fsync(directory)
-        except OSError:
-            pass  # it is in its place, and only a power cut could still undo that
-        finally:
-            os.close(directory)
+        return fd
 
     def close(self) -> None:
         os.close(self._fd)

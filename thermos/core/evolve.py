@@ -121,7 +121,7 @@ def _launched(state: State, record: r.Launched, seq: int) -> None:
             due.sort()  # a sorted list is a heap
     process.status = "live"
     process.launches += 1
-    process.runs.append(Run(record.run, "FORKED", record.at, seq))
+    process.runs.append(Run(number=record.run, state="FORKED", launched_at=record.at, launched_by=seq))
     if len(process.runs) > KEPT_RUNS:
         del process.runs[_least_wanted(process.runs) if process.failures else 0]
     state.forked[number] = None

@@ -153,20 +153,12 @@ def release_ports(root: str, task_id: str, held: Mapping[str, int]) -> None:
             pass
 
 
-def _ports_of(root: str, task_id: str) -> dict[str, int]:
-    """Every port that a task of that id holds, under its number."""
+def _every_port(root: str) -> dict[str, int]:
+    """Every port that a task of that root holds, under its number."""
     try:
-        numbers = [name for name in os.listdir(paths.ports_dir(root)) if name.isdigit()]
+        return {name: int(name) for name in os.listdir(paths.ports_dir(root)) if name.isdigit()}
     except FileNotFoundError:
         return {}
-    held: dict[str, int] = {}
-    for number in numbers:
-        try:
-            if os.readlink(f"{paths.ports_dir(root)}/{number}") == task_id:
-                held[number] = int(number)
-        except FileNotFoundError:
-            continue  # given back meanwhile
-    return held
 
 
 def _hold_port(root: str, task_id: str, number: int) -> bool:
@@ -298,7 +290,7 @@ class Place:
             path = f"{paths.new_dir(self.root)}/{task_id}"
             tree.remove_tree(tree.find(_group(task_id, os.stat(path))))
             if not os.path.isdir(paths.task_dir(self.root, task_id)):  # else they are that one's
-                release_ports(self.root, task_id, _ports_of(self.root, task_id))
+                release_ports(self.root, task_id, _every_port(self.root))
             shutil.rmtree(path)
 
     def settle(self, accepted: Mapping[str, Any], owner: User) -> bool:

@@ -356,10 +356,11 @@ class Keeper:
         if self._exit is not None:
             return
         status = self._supervisor_status  # 0 where it was not our child: it had started us
-        waits = os.WIFEXITED(status) and os.WEXITSTATUS(status) == _TEMPORARY_FAILURE
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status) and not waits:
+        left = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+        waits = left == _TEMPORARY_FAILURE
+        if left and not waits:
             # It left by itself and has said why. Its processes live; `resume` takes them over.
-            self._exit = os.WEXITSTATUS(status)
+            self._exit = left
             return
         self._young = 0 if began and not waits else max(self._young + 1, _YOUNG if waits else 0)
         if self._young < _YOUNG:

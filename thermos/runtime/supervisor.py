@@ -163,7 +163,7 @@ class Supervisor:
             try:
                 self._journal.compact(record)
             except OSError:
-                return  # a full disk: later
+                return  # a full disk, or a fold too large for a frame: later
             evolve(self.state, record)
 
     def _sync_by(self, wake_at: float | None) -> float | None:

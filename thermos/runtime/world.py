@@ -298,12 +298,11 @@ class World:
             self._wire.send(("heard",))
         if isinstance(record, Refused | Emptied) or (isinstance(record, Exited) and not record.lingers):
             self._wire.send(("ack", record.process, record.run))
+            self.known.discard((record.process, record.run))
         if isinstance(record, Refused | Exited):
             fd = self._pidfds.pop((record.process, record.run), None)
             if fd is not None:
                 os.close(fd)
-        if isinstance(record, Refused | Emptied) or (isinstance(record, Exited) and not record.lingers):
-            self.known.discard((record.process, record.run))
 
     def _hold(self, key: tuple[int, int], pidfd: int) -> None:
         old = self._pidfds.pop(key, None)
