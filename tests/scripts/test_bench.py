@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,14 @@ def rows() -> list[str]:
 
 
 def leftovers() -> set[Path]:
-    groups = {path for tree in Path("/sys/fs/cgroup").iterdir() for path in tree.glob("**/bench*") if path.is_dir()}
+    # os.walk, not glob: other tests' groups come and go under it.
+    groups = {
+        Path(parent, name)
+        for tree in Path("/sys/fs/cgroup").iterdir()
+        for parent, names, _ in os.walk(tree)
+        for name in names
+        if name.startswith("bench")
+    }
     return groups | set(Path("/var/tmp").glob("thermos-bench-*"))
 
 
