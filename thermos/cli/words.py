@@ -73,7 +73,15 @@ def record_in_words(record: Record, task: Task) -> str:
 
 
 def _of_a_run(
-    record: r.Launched | r.Started | r.Refused | r.Exited | r.Emptied | r.Signalled | r.Abandoned,
+    record: r.Launched
+    | r.Started
+    | r.Refused
+    | r.Exited
+    | r.Emptied
+    | r.Signalled
+    | r.Abandoned
+    | r.Checked
+    | r.Matched,
 ) -> str:
     match record:
         case r.Launched():
@@ -88,6 +96,10 @@ def _of_a_run(
             return "is empty: the last of its processes is gone"
         case r.Signalled():
             return f"is to get {signal_name(record.signal)}"
+        case r.Checked():
+            return "passed a health check" if record.ok else f"failed a health check: {record.why}"
+        case r.Matched():
+            return f"wrote a line that matches {record.pattern!r}"
         case r.Abandoned():
             return "did not die of SIGKILL and is left behind"
 

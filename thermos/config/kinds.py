@@ -6,13 +6,15 @@ template in it has to wait for a binding.
 
 from __future__ import annotations
 
+import re
+
 from .reading import UNKNOWN
 from .scalars import scalar
 from .wording import plain, shortened, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, Protocol
 
     from .reading import Reading
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 131071  # bytes: Linux's MAX_ARG_STRLEN, less the final NUL; one argument, or one NAME=VALUE
 DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+CONDITIONS = ("started", "healthy", "succeeded", "completed", "failed")
+_SIGNALS = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU "
+    "URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+)
+SIGNALS = {name: number for number, name in enumerate(_SIGNALS.split(), 1)}  # signal(7), on x86 and ARM
+LAST_SIGNAL = 64
 SIZE_UNITS = {
     "KiB": 1 << 10,
     "MiB": 1 << 20,
@@ -168,7 +177,7 @@ class ListOf:
         self.or_one = or_one
 
     def read(self, value: Value, path: Path, reading: Reading) -> Any:
-        if self.or_one and isinstance(value, str):
+        if self.or_one and not isinstance(value, list):
             return [self.item.read(value, path, reading)]
         if not isinstance(value, list):
             reading.refuse(path, f"expected {self.what}, got {shown(value)}")
@@ -204,25 +213,166 @@ class Variables:
         return variables
 
 
+class Word(Scalar):
+    """One of a few words. Gives what it stands for."""
+
+    __slots__ = ("meanings",)
+
+    def __init__(self, meanings: Mapping[str, Any]) -> None:
+        self.meanings = meanings
+
+    def from_template(self, text: str) -> Value:
+        return text
+
+    def accept(self, value: Value) -> Any:
+        if not isinstance(value, str) or value not in self.meanings:
+            raise ValueError(f"expected {' or '.join(self.meanings)}, got {shown(value)}")
+        return self.meanings[value]
+
+
+class Signal(Scalar):
+    """A signal, as a number or by its name with or without SIG. Gives the number."""
+
+    __slots__ = ()
+
+    def accept(self, value: Value) -> int:
+        if isinstance(value, str) and (number := SIGNALS.get(value.removeprefix("SIG"))):
+            return number
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LAST_SIGNAL:
+            return value
+        raise ValueError(f"expected the name of a signal, such as TERM, or its number, got {shown(value)}")
+
+
+class Range(Scalar):
+    """A whole number, or a text `LOW-HIGH`, both ends in. Gives (low, high)."""
+
+    __slots__ = ("high", "low")
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low = low
+        self.high = high
+
+    def from_template(self, text: str) -> Value:
+        return scalar(text)
+
+    def accept(self, value: Value) -> tuple[int, int]:
+        ends = value.split("-") if isinstance(value, str) else [str(value)]
+        if isinstance(value, bool) or not all(end.isascii() and end.isdigit() for end in ends) or len(ends) > 2:
+            raise ValueError(
+                f"expected a whole number, or a range such as '{self.low}-{self.high}', got {shown(value)}"
+            )
+        first, last = int(ends[0]), int(ends[-1])
+        for end in (first, last):
+            _check_range(end, self.low, self.high)
+        if first > last:
+            raise ValueError(f"the range {value} ends before it begins")
+        return first, last
+
+
+class Port(Scalar):
+    """A port, by its number or by the name that the task gives it. Gives a text."""
+
+    __slots__ = ()
+
+    def read(self, value: Value, path: Path, reading: Reading) -> Any:
+        port = super().read(value, path, reading)
+        if port is not UNKNOWN and not port.isdigit():
+            reading.ports[port] = None
+        return port
+
+    def accept(self, value: Value) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            _check_range(value, 1, 65535)
+            return str(value)
+        if not isinstance(value, str) or not re.fullmatch(r"[\w\-./]*[^\d\W][\w\-./]*", value):
+            raise ValueError(f"expected the name of a port, or its number, got {shown(value)}")
+        return value
+
+
+class Pattern(Text):
+    """A regular expression of Python's `re`."""
+
+    __slots__ = ()
+
+    def accept(self, value: Value) -> str:
+        text = super().accept(value)
+        try:
+            re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{shown(text)} is no regular expression: {error}") from None
+        return text
+
+
+class Awaited:
+    """What a process comes after: a name, a list of names, or a mapping of names to conditions.
+
+    Gives a list of (step of the path, name, condition, pattern).
+    """
+
+    __slots__ = ("name", "pattern")
+
+    def __init__(self) -> None:
+        self.name = Text(may_be_empty=False)
+        self.pattern = Pattern(may_be_empty=False)
+
+    def read(self, value: Value, path: Path, reading: Reading) -> Any:
+        if isinstance(value, str):
+            return [(0, self.name.read(value, path, reading), "succeeded", "")]
+        if isinstance(value, list):
+            names = [self.name.read(name, (*path, place), reading) for place, name in enumerate(value)]
+            return [(place, name, "succeeded", "") for place, name in enumerate(names)]
+        if isinstance(value, dict):
+            return [self._condition(name, condition, path, reading) for name, condition in value.items()]
+        reading.refuse(
+            path,
+            f"expected the name of a process, a list of them, or a mapping of names to conditions, got {shown(value)}",
+        )
+        return []
+
+    def _condition(self, name: str, value: Value, path: Path, reading: Reading) -> tuple[str, Any, str, str]:
+        here = (*path, name)
+        filled: Any = self.name.read(name, here, reading) if "{{" in name else name
+        if isinstance(value, dict) and set(value) == {"log"}:
+            pattern = self.pattern.read(value["log"], (*here, "log"), reading)
+            return name, filled, "log", pattern
+        if not isinstance(value, str) or value not in CONDITIONS:
+            got = "a mapping" if isinstance(value, dict) else shown(value)
+            hint = reading.did_you_mean(value, CONDITIONS) if isinstance(value, str) else ""
+            reading.refuse(here, f"expected {', '.join(CONDITIONS)} or {{log: REGEX}}, got {got}{hint}")
+            return name, UNKNOWN, "succeeded", ""
+        return name, filled, value, ""
+
+
 class Field:
-    """A field of a record. `default` is what a file would have to say to mean the same as silence."""
+    """A field of a record.
 
-    __slots__ = ("default", "kind", "required")
+    `default` is what a file would have to say to mean the same as silence. With `omit` silence leaves no trace: the
+    record lacks the field, and the core's default stands.
+    """
 
-    def __init__(self, kind: Kind, default: Value = None, *, required: bool = False) -> None:
+    __slots__ = ("default", "kind", "omit", "required")
+
+    def __init__(self, kind: Kind, default: Value = None, *, required: bool = False, omit: bool = False) -> None:
         self.kind = kind
         self.default = default
         self.required = required
+        self.omit = omit
 
 
 class Record:
-    """A mapping with fields of its own, all of them known."""
+    """A mapping with fields of its own, all of them known. `finish` makes of what was read what the core wants."""
 
-    __slots__ = ("fields", "what")
+    __slots__ = ("fields", "finish", "what")
 
-    def __init__(self, what: str, fields: dict[str, Field]) -> None:
+    def __init__(
+        self,
+        what: str,
+        fields: dict[str, Field],
+        finish: Callable[[dict[str, Any], Path, Reading], Any] | None = None,
+    ) -> None:
         self.what = what
         self.fields = fields
+        self.finish = finish
 
     def read(self, value: Value, path: Path, reading: Reading) -> Any:
         if not isinstance(value, dict):
@@ -234,6 +384,8 @@ class Record:
                 reading.refuse((*path, name), f"unknown field {shortened(name)!r}{hint}", at_key=True)
         record: dict[str, Any] = {}
         for name, field in self.fields.items():
+            if field.omit and value.get(name) is None:
+                continue
             given = value.get(name, field.default)
             if name not in value and field.required:
                 reading.refuse(path, f"missing field {name!r}")
@@ -242,7 +394,7 @@ class Record:
                 record[name] = None
             else:
                 record[name] = field.kind.read(given, (*path, name), reading)
-        return record
+        return self.finish(record, path, reading) if self.finish is not None else record
 
     def _names(self) -> str:
         return ", ".join(self.fields)

@@ -21,7 +21,10 @@ NAMED_IN_A_CYCLE = 10
 
 
 class Node:
-    """A process as the order sees it. `after`: the processes it follows, each with the path where the file says so."""
+    """A process as the order sees it.
+
+    `after`: the processes it follows, each with the condition, its pattern, and the path where the file says so.
+    """
 
     __slots__ = ("after", "name", "number", "process", "shown")
 
@@ -30,7 +33,7 @@ class Node:
         self.name: str = process["name"]
         self.shown = repr(shortened(self.name))
         self.process = process
-        self.after: list[tuple[Node, Path]] = []
+        self.after: list[tuple[Node, str, str, Path]] = []
 
 
 class Graph:
@@ -50,11 +53,13 @@ class Graph:
             self.reading.refuse(path, f"there is no process {shortened(name)!r}{hint}")
         return node
 
-    def link(self, before: Node | None, node: Node | None, path: Path) -> None:
-        """`node` comes after `before`, as the file says at `path`."""
+    def link(
+        self, before: Node | None, node: Node | None, path: Path, on: str = "succeeded", pattern: str = ""
+    ) -> None:
+        """`node` waits until `before` has come to `on`, as the file says at `path`."""
         if before is None or node is None:
             return
-        node.after.append((before, path))
+        node.after.append((before, on, pattern, path))
         first, then = before.process, node.process
         if UNKNOWN in (first["final"], then["final"], first["ephemeral"], then["ephemeral"]):
             return
@@ -62,9 +67,12 @@ class Graph:
             final, other = (before, node) if first["final"] else (node, before)
             why = f"{final.shown} is final and {other.shown} is not: finalizers start when all others have ended"
             self.reading.refuse(path, why)
-        elif first["daemon"] is True:
-            self.reading.refuse(path, f"{node.shown} cannot come after the daemon {before.shown}, which has no end")
-        elif first["ephemeral"] and not then["ephemeral"]:
+        elif on == "healthy" and "health" not in first:
+            self.reading.refuse(path, f"{before.shown} has no health check: give it one with 'health'")
+        elif on == "succeeded" and first["daemon"] is True:
+            why = f"{node.shown} cannot come after the daemon {before.shown}, which has no end"
+            self.reading.refuse(path, f"{why}; it may wait for it to be started or healthy: {{{before.name}: started}}")
+        elif on in ("succeeded", "completed", "failed") and first["ephemeral"] and not then["ephemeral"]:
             why = f"{node.shown} cannot come after {before.shown}, which is ephemeral: the task would not wait for it"
             self.reading.refuse(path, why)
 
@@ -87,9 +95,9 @@ def _known(values: Any) -> list[Any]:
 def _check_orders(graph: Graph, constraints: list[Any], reading: Reading) -> None:
     nodes = list(graph.nodes.values())
     for node in nodes:
-        for place, name in enumerate(_known(node.process["after"])):
-            path: Path = ("processes", node.number, "after", place)
-            graph.link(graph.find(name, path), node, path)
+        for step, name, on, pattern in _known(node.process["after"]):
+            path: Path = ("processes", node.number, "after", step)
+            graph.link(graph.find(name, path), node, path, on, pattern)
     for number, constraint in enumerate(constraints):
         before: Node | None = None
         for place, name in enumerate([] if constraint is UNKNOWN else _known(constraint["order"])):
@@ -100,7 +108,12 @@ def _check_orders(graph: Graph, constraints: list[Any], reading: Reading) -> Non
     for cycle, path in _cycles(nodes):
         reading.refuse(path, _describe(cycle))
     for node in nodes:
-        node.process["after"] = list(dict.fromkeys(before.name for before, _ in node.after))
+        node.process["after"] = list(dict.fromkeys(before.name for before, on, _, _ in node.after if on == "succeeded"))
+        others = {(before.name, on, pattern): None for before, on, pattern, _ in node.after if on != "succeeded"}
+        if others:
+            node.process["conditions"] = [
+                {"process": name, "on": on, "pattern": pattern} for name, on, pattern in others
+            ]
 
 
 def _check_commands(processes: list[Any], reading: Reading) -> None:
@@ -163,11 +176,11 @@ def _cycles(nodes: Iterable[Node]) -> Iterator[tuple[list[Node], Path]]:
             walk_of[node.number] = start.number
             trail.append(node)
             # What is never ready waits for something that is never ready.
-            node = next(before for before, _ in node.after if before.number in stuck)
+            node = next(before for before, _, _, _ in node.after if before.number in stuck)
         if walk_of[node.number] == start.number:
             cycle = trail[trail.index(node) :]
             following = cycle[1] if len(cycle) > 1 else node
-            yield cycle, next(path for before, path in node.after if before is following)
+            yield cycle, next(path for before, _, _, path in node.after if before is following)
 
 
 def _never_ready(nodes: Iterable[Node]) -> dict[int, Node]:
@@ -176,7 +189,7 @@ def _never_ready(nodes: Iterable[Node]) -> dict[int, Node]:
     waits_for = {node.number: len(node.after) for node in left.values()}
     followers: dict[int, list[Node]] = {number: [] for number in left}
     for node in left.values():
-        for before, _ in node.after:
+        for before, _, _, _ in node.after:
             followers[before.number].append(node)
     ready = [node for node in left.values() if not node.after]
     while ready:

@@ -6,7 +6,24 @@ part of each process's `after`, and `gpu`, which Thermos files carry as 0.
 
 from __future__ import annotations
 
-from .kinds import Duration, Field, Flag, ListOf, Number, Record, Size, Text, Variables, Whole
+from .kinds import (
+    Awaited,
+    Duration,
+    Field,
+    Flag,
+    ListOf,
+    Number,
+    Port,
+    Range,
+    Record,
+    Signal,
+    Size,
+    Text,
+    Variables,
+    Whole,
+    Word,
+)
+from .rows import finish_check, finish_rule
 
 COUNT = Whole(0, 2**31 - 1)
 SECONDS = Duration(1e9)  # some thirty years
@@ -24,6 +41,88 @@ RESOURCES = Record(
     },
 )
 
+WITHIN = Record("a process's resources", {name: RESOURCES.fields[name] for name in ("cpu", "ram", "pids")})
+
+STOP = Record(
+    "how to stop",
+    {
+        "signal": Field(Signal(), omit=True),
+        "to": Field(Word({"all": "all", "group": "group", "main": "main"}), omit=True),
+        "timeout": Field(SECONDS, omit=True),
+        "command": Field(Text(may_be_empty=False), omit=True),
+    },
+)
+
+BACKOFF = Record(
+    "a back-off",
+    {
+        "initial": Field(SECONDS, omit=True),
+        "factor": Field(Number(1, 1000), omit=True),
+        "max": Field(SECONDS, omit=True),
+        "jitter": Field(Number(0, 1), omit=True),
+    },
+)
+
+CODES = Range(0, 255)
+ENDS = Record(
+    "what a rule is about",
+    {
+        "code": Field(ListOf(CODES, "an exit code, a range of them, or a list", at_least=1, or_one=True), omit=True),
+        "signal": Field(ListOf(Signal(), "a signal or a list of them", at_least=1, or_one=True), omit=True),
+        "oom": Field(Flag(), omit=True),
+        "unhealthy": Field(Flag(), omit=True),
+        "uptime_under": Field(SECONDS, omit=True),
+        "uptime_over": Field(SECONDS, omit=True),
+    },
+)
+
+RULE = Record(
+    "a restart rule",
+    {
+        "on": Field(ENDS, {}),
+        "action": Field(Word({"restart": True, "fail": False}), "restart"),
+        "backoff": Field(BACKOFF, omit=True),
+        "budget": Field(COUNT, omit=True),
+        "reset": Field(SECONDS, omit=True),
+    },
+    finish_rule,
+)
+
+PORT = Port()
+HTTP = Record(
+    "an HTTP check",
+    {
+        "port": Field(PORT, "http"),
+        "path": Field(Text(may_be_empty=False), omit=True),
+        "codes": Field(
+            ListOf(Range(100, 599), "a status code, a range of them, or a list", at_least=1, or_one=True), omit=True
+        ),
+        "body": Field(Text(may_be_empty=False), omit=True),
+    },
+)
+TCP = Record("a TCP check", {"port": Field(PORT, required=True)})
+EXEC = Record(
+    "a check by a command",
+    {
+        "cmdline": Field(Text(may_be_empty=False), omit=True),
+        "argv": Field(ListOf(Text(), "a list of a program and its arguments", at_least=1), omit=True),
+    },
+)
+HEALTH = Record(
+    "a health check",
+    {
+        "http": Field(HTTP, omit=True),
+        "tcp": Field(TCP, omit=True),
+        "exec": Field(EXEC, omit=True),
+        "initial_interval_secs": Field(SECONDS, omit=True),
+        "interval_secs": Field(SECONDS, omit=True),
+        "timeout_secs": Field(SECONDS, omit=True),
+        "max_consecutive_failures": Field(COUNT, omit=True),
+        "min_consecutive_successes": Field(Whole(1, 2**31 - 1), omit=True),
+    },
+    finish_check,
+)
+
 PROCESS = Record(
     "a process",
     {
@@ -35,7 +134,17 @@ PROCESS = Record(
         "ephemeral": Field(Flag(), False),
         "min_duration": Field(SECONDS, 5),
         "final": Field(Flag(), False),
-        "after": Field(ListOf(NAME, "the name of a process or a list of them", or_one=True), []),
+        "after": Field(Awaited(), []),
+        "success_codes": Field(
+            ListOf(CODES, "an exit code, a range of them, or a list", at_least=1, or_one=True), omit=True
+        ),
+        "stop": Field(STOP, omit=True),
+        "restart": Field(ListOf(RULE, "a restart rule or a list of them", or_one=True), omit=True),
+        "health": Field(HEALTH, omit=True),
+        "env": Field(Variables(), omit=True),
+        "cwd": Field(Text(may_be_empty=False), omit=True),
+        "user": Field(NAME, omit=True),
+        "resources": Field(WITHIN, omit=True),
     },
 )
 

@@ -26,7 +26,7 @@ import msgspec
 from .effects import Effect, End, Launch, Signal
 from .fold import Result
 from .records import Abandoned, Exited, Launched, Record, Signalled, StageEntered
-from .state import State
+from .state import State, counts
 
 #: Seconds a run, or what its main process left behind, may take to die of SIGKILL before the task goes on without
 #: it (a process in an uninterruptible sleep cannot be killed at all, and every task must end).
@@ -45,6 +45,11 @@ def decide(state: State, now: float) -> Ready:
     deaf, patience_ends = _deaf(state, now)
     if deaf:
         return Ready(deaf)
+    if state.overdue:
+        at, number, _ = state.overdue[0]
+        if at <= now:
+            return Ready(tuple(_stops(state, (number,), signal.SIGKILL, now)))
+        patience_ends = _earliest(patience_ends, at)
     ready = _decide(state, now)
     return ready if ready.records else Ready(wake_at=_earliest(ready.wake_at, patience_ends))
 
@@ -141,6 +146,8 @@ def _active(state: State, now: float) -> Ready:
         return _clean(now, "SUCCESS", reason, _quiet_by(state))
     if plan.moving == 0:
         return _clean(now, "FAILED", _why_stuck(state), _quiet_by(state))
+    if state.sick:
+        return Ready(_unhealthy(state, now))
     if state.disk_pressure:
         return Ready()  # what runs goes on; finalizers may run even so: they may be what makes room
     return _launches(state, now, False)
@@ -155,7 +162,7 @@ def _cleaning(state: State, now: float) -> Ready:
         reason = "nothing runs any more"
         return Ready((StageEntered(at=now, cause=_quiet_by(state), stage="FINALIZING", reason=reason),))
     if state.running and not state.forced:
-        return Ready(tuple(_stops(state, state.running, signal.SIGTERM, now)))
+        return Ready(tuple(_stops(state, state.running, None, now)))
     begun, budget, kill = _budget(state)
     return _end_by(state, now, begun + (budget / 2 if state.plans[True].left else budget), kill)
 
@@ -165,11 +172,13 @@ def _finalizing(state: State, now: float) -> Ready:
     begun, budget, kill = _budget(state)
     deadline = now if state.forced else begun + budget
     if now < deadline and plan.left and plan.moving:
+        if state.sick:
+            return Ready(_unhealthy(state, now))
         launches = _launches(state, now, True)
         return Ready(launches.records, _earliest(launches.wake_at, deadline))
     if state.busy:
         if now < deadline and state.running:  # ephemeral finalizers, when the others are done
-            return Ready(tuple(_stops(state, state.running, signal.SIGTERM, now)))
+            return Ready(tuple(_stops(state, state.running, None, now)))
         return _end_by(state, now, deadline, kill)
     result: Result = "KILLED" if state.kill_at is not None else state.result or "FAILED"
     reason = "a kill was requested" if state.kill_at is not None else _reason_of_cleaning(state)
@@ -221,11 +230,18 @@ def _deaf(state: State, now: float) -> tuple[tuple[Abandoned, ...], float | None
     return tuple(deaf), patience_ends
 
 
-def _stops(state: State, numbers: Iterable[int], signo: int, now: float, cause: int = 0) -> Iterable[Signalled]:
+def _unhealthy(state: State, now: float) -> tuple[Signalled, ...]:
+    """A stop for each run whose health check has failed."""
+    return tuple(stop for number, cause in state.sick.items() for stop in _stops(state, (number,), None, now, cause))
+
+
+def _stops(state: State, numbers: Iterable[int], signo: int | None, now: float, cause: int = 0) -> Iterable[Signalled]:
+    """Decisions to send a signal; None: what each process wants to be stopped by."""
     for number in numbers:
         run = state.processes[number].run
         assert run is not None
-        yield Signalled(at=now, cause=cause or state.stage_by, process=number, run=run.number, signal=int(signo))
+        chosen = int(state.task.processes[number].stop.signal if signo is None else signo)
+        yield Signalled(at=now, cause=cause or state.stage_by, process=number, run=run.number, signal=chosen)
 
 
 def _launches(state: State, now: float, final: bool) -> Ready:
@@ -262,13 +278,28 @@ def _due(heap: list[tuple[float, int]], now: float, most: int) -> list[int]:
 
 
 def _why_stuck(state: State) -> str:
+    """Which process blocks which. Of all that is blocked, what counts and is nearest to the cause."""
     definitions = state.task.processes
     for number, process in enumerate(state.processes):
         for follower in state.graph.followers[number] if process.status == "failed" else ():
             if state.processes[follower].status == "waiting" and not definitions[follower].ephemeral:
                 blocked, blocks = definitions[follower].name, definitions[number].name
                 return f"nothing can run: {blocked} waits for {blocks}, which failed for good"
+    for (number, what), followers in state.graph.awaiting.items():
+        process = state.processes[number]
+        if process.status not in ("finished", "failed") or what in process.reached:
+            continue
+        for follower in followers:
+            if state.processes[follower].status == "waiting" and counts(state.graph, state.task, follower):
+                blocked, blocks = definitions[follower].name, definitions[number].name
+                return f"nothing can run: {blocked} waits for {blocks} {_wish(what)}, and that is {process.status}"
     return "nothing can run and the plan is not complete"
+
+
+def _wish(what: str) -> str:
+    """A milestone as what somebody waits for."""
+    pattern = what.removeprefix("log:")
+    return f"to be {what}" if pattern == what else f"to log {pattern!r}"
 
 
 def _earliest(one: float | None, other: float | None) -> float | None:

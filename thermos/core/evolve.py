@@ -6,12 +6,15 @@ import errno
 import signal
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Literal
 
+from . import health
 from . import records as r
-from .fold import Exit, Fold, Run, RunState
+from .fold import Checks, Exit, Fold, Run, RunState
+from .graph import milestone
 from .records import Record
-from .state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, IllegalMove, State
+from .state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, IllegalMove, State, counts
+from .task import Backoff, Rule
 
 #: Deaths that are the program's own fault, and count as failures; by any other signal from outside a run is
 #: KILLED, which does not count. (To Thermos no signal death was a failure: crashes looped for ever.)
@@ -51,14 +54,22 @@ def evolve(state: State, record: Record) -> State:
 SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
-def classify(exit: Exit, asked: int | None) -> RunState:
-    """What an exit is called. `asked`: the stop signal we had decided on, if any."""
+def classify(
+    exit: Exit, asked: int | None, success: tuple[tuple[int, int], ...] = ((0, 0),), unhealthy: bool = False
+) -> RunState:
+    """What an exit is called. `asked`: the stop signal we had decided on, if any; `unhealthy`: and for that reason."""
     if exit.source == "unknown":
         return "LOST"
+    if unhealthy:
+        return "FAILED"
     if exit.signal is not None:
         own_fault = exit.signal in FAULTS or (exit.oom and exit.signal == signal.SIGKILL)
         return "FAILED" if own_fault and exit.signal != asked else "KILLED"
-    return "SUCCESS" if exit.code == 0 else "FAILED"
+    return "SUCCESS" if _within(exit.code, success) else "FAILED"
+
+
+def _within(number: int | None, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return number is not None and any(low <= number <= high for low, high in ranges)
 
 
 def _supervised(state: State, record: r.Supervised, seq: int) -> None:
@@ -155,6 +166,7 @@ def _started(state: State, record: r.Started, seq: int) -> None:
     if record.process in state.forked:  # else a stop was decided on meanwhile
         del state.forked[record.process]
         state.running[record.process] = None
+    _reach(state, record.process, "started", record.at, seq)
 
 
 def _refused(state: State, record: r.Refused, seq: int) -> None:
@@ -168,6 +180,7 @@ def _refused(state: State, record: r.Refused, seq: int) -> None:
 
 def _exited(state: State, record: r.Exited, seq: int) -> None:
     run = _live_run(state, record.process, record.run)
+    blamed = run.unhealthy and run.signalled is not None
     exit = Exit(
         source=record.source,
         code=record.code,
@@ -176,9 +189,10 @@ def _exited(state: State, record: r.Exited, seq: int) -> None:
         oom=record.oom,
         cpu=record.cpu,
         memory=record.memory,
-        why=record.why,
+        why=record.why or (f"its health check failed: {run.checks.why}" if run.checks and blamed else ""),
     )
-    _move(run, classify(exit, run.signalled))
+    definition = state.task.processes[record.process]
+    _move(run, classify(exit, run.signalled, definition.success_codes, blamed))
     run.exit = exit
     if record.lingers:
         run.lingers = True
@@ -220,11 +234,49 @@ def _signalled(state: State, record: r.Signalled, seq: int) -> None:
         if record.signal == signal.SIGKILL and record.process in state.spared:
             del state.spared[record.process]
             state.lingering[record.process] = None
+            _prune(state)
         return
-    for where in (state.forked, state.running, state.stopping):
+    for where in (state.forked, state.running, state.stopping, state.sick):
         where.pop(record.process, None)
-    where = state.killing if record.signal == signal.SIGKILL else state.stopping
-    where[record.process] = None
+    if record.signal == signal.SIGKILL:
+        state.killing[record.process] = None
+        _prune(state)
+        return
+    state.stopping[record.process] = None
+    timeout = state.task.processes[record.process].stop.timeout
+    if timeout is None and run.unhealthy:
+        timeout = state.task.finalization_wait
+    if timeout is not None:
+        heappush(state.overdue, (record.at + timeout, record.process, run.number))
+
+
+def _prune(state: State) -> None:
+    """Off the heap with what is over or killed, until its first is neither."""
+    while state.overdue:
+        _, number, of = state.overdue[0]
+        run = state.processes[number].run
+        if run is not None and run.number == of and (number in state.stopping or number in state.spared):
+            return
+        heappop(state.overdue)
+
+
+def _checked(state: State, record: r.Checked, seq: int) -> None:
+    run = _live_run(state, record.process, record.run)
+    check = state.task.processes[record.process].health
+    if run.state != "RUNNING" or check is None:
+        raise IllegalMove(f"process {record.process}: run {record.run} is {run.state}, and was checked")
+    run.checks = health.after(run.checks or Checks(), check, record.ok, record.why)
+    if run.checks.failed and record.process in state.running:
+        state.sick[record.process] = seq
+    if run.checks.passed:
+        _reach(state, record.process, "healthy", record.at, seq)
+
+
+def _matched(state: State, record: r.Matched, seq: int) -> None:
+    what = milestone("log", record.pattern)
+    if record.process >= len(state.processes) or what not in state.graph.milestones.get(record.process, ()):
+        raise IllegalMove(f"process {record.process}: nobody waits for {record.pattern!r}")
+    _reach(state, record.process, what, record.at, seq)
 
 
 def _disk_pressure(state: State, record: r.DiskPressure, seq: int) -> None:
@@ -246,6 +298,8 @@ def _run_over(state: State, number: int, run: Run, at: float, seq: int) -> None:
     else:
         for where in (state.forked, state.stopping, state.killing):
             where.pop(number, None)
+    if state.sick:
+        state.sick.pop(number, None)
     process = state.processes[number]
     if run.state == "SUCCESS":
         process.successes += 1
@@ -264,38 +318,153 @@ def _next(state: State, number: int, run: Run, seq: int) -> None:
     process = state.processes[number]
     plan = state.plans[definition.final]
     state.over_by = seq
-    if run.state == "SUCCESS" and not definition.daemon:
-        process.status = "finished"
-    elif run.state == "FAILED" and definition.max_failures and process.failures >= definition.max_failures:
-        process.status = "finished" if definition.ephemeral else "failed"
-    elif run.signalled is not None:
-        process.status = "stopped"
-    else:
+    _prune(state)
+    over = _outcome(state, number, run)
+    if over is None:
         _again(state, number, run, seq)
         return
+    process.status = "finished" if over == "failed" and definition.ephemeral else over
+    plan.moving -= not definition.ephemeral or process.awaited > 0
     if not definition.ephemeral:
-        plan.left -= process.status != "stopped"
-        plan.failed += process.status == "failed"
-        plan.moving -= 1
+        plan.left -= over != "stopped"
+        plan.failed += over == "failed"
+    at = run.ended_at or 0.0
     if process.status == "finished":
         for follower in state.graph.followers[number]:
-            waiting = state.processes[follower]
-            waiting.unmet -= 1
-            if not waiting.unmet:
-                waiting.ready_by = seq
-                waiting.not_before = run.ended_at or 0.0
-                plan.moving += not state.task.processes[follower].ephemeral
-                state.ready[definition.final].append(follower)
+            _met(state, number, follower, at, seq)
+    if number in state.graph.milestones and over != "stopped":
+        if over == "failed":
+            _reach(state, number, "failed", at, seq)
+        else:
+            _skip(state, state.graph.awaiting.get((number, "failed"), ()), at, seq)
+        _reach(state, number, "completed", at, seq)
+
+
+def _outcome(state: State, number: int, run: Run) -> Literal["finished", "failed", "stopped"] | None:
+    """What the end of a run makes of its process; None: it runs again."""
+    definition = state.task.processes[number]
+    process = state.processes[number]
+    if run.state == "SUCCESS" and not definition.daemon:
+        return "finished"
+    its_turn = state.stage == ("FINALIZING" if definition.final else "ACTIVE")
+    stopped = run.signalled is not None and not (run.unhealthy and its_turn)
+    if not stopped and (place := _rule_for(definition.restart, run)) is not None:
+        rule = definition.restart[place]
+        spent = 0 if _seconds(run) >= rule.reset else process.spent.get(place, 0)
+        if not rule.again or (rule.budget is not None and spent >= rule.budget):
+            return "failed"
+        process.spent[place] = spent + 1
+        process.excused += run.state == "FAILED"
+        return None
+    limit = definition.max_failures
+    if run.state == "FAILED" and limit and process.failures - process.excused >= limit:
+        return "failed"
+    return "stopped" if stopped else None
+
+
+def _rule_for(rules: tuple[Rule, ...], run: Run) -> int | None:
+    """The first rule that an end fits. What nobody saw fits none."""
+    if run.exit is None or run.state == "LOST":
+        return None
+    for place, rule in enumerate(rules):
+        wanted = [
+            wish
+            for said, wish in (
+                (rule.codes, _within(run.exit.code, rule.codes or ())),
+                (rule.signals, run.exit.signal in (rule.signals or ())),
+                (rule.oom, run.exit.oom == rule.oom),
+                (rule.unhealthy, run.unhealthy == rule.unhealthy),
+            )
+            if said is not None
+        ]
+        seconds = _seconds(run)
+        lasted = (rule.under is None or seconds < rule.under) and (rule.over is None or seconds >= rule.over)
+        if lasted and (any(wanted) if wanted else run.state != "SUCCESS"):
+            return place
+    return None
+
+
+def _seconds(run: Run) -> float:
+    """How long a run lasted; one that never executed anything did not."""
+    if run.ended_at is None or run.started_at is None:
+        return 0.0
+    return run.ended_at - run.started_at
+
+
+def _met(state: State, number: int, follower: int, at: float, seq: int) -> None:
+    """One thing that `follower` waits for has come about: something of `number`."""
+    waiting = state.processes[follower]
+    if waiting.status != "waiting":
+        return
+    _less_awaited(state, number, follower)
+    waiting.unmet -= 1
+    if not waiting.unmet:
+        final = state.task.processes[follower].final
+        waiting.ready_by = seq
+        waiting.not_before = at
+        state.plans[final].moving += not state.task.processes[follower].ephemeral or waiting.awaited > 0
+        state.ready[final].append(follower)
+
+
+def _less_awaited(state: State, number: int, follower: int) -> None:
+    """Nobody waits any more for that of an ephemeral process: without more of it, it holds nothing up."""
+    process = state.processes[number]
+    if number not in state.graph.hopeful or not counts(state.graph, state.task, follower):
+        return
+    process.awaited -= 1
+    moves = process.status == "live" or (process.status == "waiting" and not process.unmet)
+    if moves and not process.awaited:
+        state.plans[state.task.processes[number].final].moving -= 1
+
+
+def _reach(state: State, number: int, what: str, at: float, seq: int) -> None:
+    """A process has come to something, for the first time: who waits for that?"""
+    followers = state.graph.awaiting.get((number, what)) if state.graph.awaiting else None
+    process = state.processes[number]
+    if followers is None or what in process.reached:
+        return
+    process.reached.append(what)
+    for follower in followers:
+        _met(state, number, follower, at, seq)
+
+
+def _skip(state: State, numbers: tuple[int, ...], at: float, seq: int) -> None:
+    """These wait for a failure that did not come. Who waits for one of them is skipped too, but for its completion."""
+    left = list(numbers)
+    while left:
+        number = left.pop()
+        process = state.processes[number]
+        if process.status != "waiting":
+            continue
+        process.status = "skipped"
+        process.ready_by = seq
+        state.over_by = seq
+        definition = state.task.processes[number]
+        state.plans[definition.final].left -= not definition.ephemeral
+        for before in state.graph.waits_for[number]:
+            if state.processes[before].status != "finished":
+                _less_awaited(state, before, number)
+        for before, what in state.graph.awaits[number]:
+            if what not in state.processes[before].reached:
+                _less_awaited(state, before, number)
+        left += state.graph.followers[number]
+        for what in state.graph.milestones.get(number, ()):
+            if what != "completed":
+                left += state.graph.awaiting[number, what]
+        _reach(state, number, "completed", at, seq)
 
 
 def _again(state: State, number: int, run: Run, seq: int) -> None:
-    """The process waits for its next run: min_duration, and longer the more often it went wrong."""
+    """The process waits for its next run: as its restart rule says, or min_duration, and longer the more often it
+    went wrong."""
     definition = state.task.processes[number]
     process = state.processes[number]
     assert run.ended_at is not None
-    lasted = run.started_at is not None and run.ended_at - run.started_at >= LASTED
-    process.streak = 0 if run.state == "SUCCESS" or lasted else process.streak + 1
+    process.streak = 0 if run.state == "SUCCESS" or _seconds(run) >= LASTED else process.streak + 1
     pause = definition.min_duration + BACK_OFF[min(process.streak, len(BACK_OFF) - 1)]
+    place = _rule_for(definition.restart, run)
+    if place is not None and (backoff := definition.restart[place].backoff) is not None:
+        pause = _pause(backoff, process.spent[place], _chance(run.ended_at, number))
     process.status = "waiting"
     process.not_before = run.ended_at + pause
     process.ready_by = seq
@@ -303,6 +472,17 @@ def _again(state: State, number: int, run: Run, seq: int) -> None:
         heappush(state.due[definition.final], (process.not_before, number))
     else:
         state.ready[definition.final].append(number)
+
+
+def _pause(backoff: Backoff, restarts: int, chance: float) -> float:
+    """Seconds before the restart of that number, from 1."""
+    pause = min(backoff.initial * backoff.factor ** min(restarts - 1, 64), backoff.most)
+    return pause * (1 + backoff.jitter * (2 * chance - 1))
+
+
+def _chance(at: float, number: int) -> float:
+    """Evenly from 0 to 1, and the same each time the journal is read: the microseconds of an end differ by host."""
+    return ((int(at * 1e6) ^ number * 40503) * 2654435761 & 0xFFFFFFFF) / 2**32  # Knuth's multiplicative hash
 
 
 _MEANINGS: dict[type, Callable[[State, Any, int], None]] = {
@@ -317,6 +497,8 @@ _MEANINGS: dict[type, Callable[[State, Any, int], None]] = {
     r.Emptied: _emptied,
     r.Signalled: _signalled,
     r.Abandoned: _abandoned,
+    r.Checked: _checked,
+    r.Matched: _matched,
     r.DiskPressure: _disk_pressure,
     r.Compacted: _compacted,
 }

@@ -29,6 +29,17 @@ class Exit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     why: str = ""
 
 
+class Checks(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a run's health checks have come to; see `health`."""
+
+    attempts: int = 0
+    failures: int = 0  # in a row, those that are not forgiven
+    successes: int = 0  # in a row, as far as they matter
+    passed: bool = False  # it has been healthy
+    failed: bool = False  # it is unhealthy, for good
+    why: str = ""  # of the last failure
+
+
 class Run(msgspec.Struct, array_like=True, gc=False):
     """One execution of a process."""
 
@@ -45,13 +56,19 @@ class Run(msgspec.Struct, array_like=True, gc=False):
     signalled_by: int = 0  # sequence number of that decision
     signalled_at: float = 0.0
     lingers: bool = False  # ended, and processes of it still live
+    checks: Checks | None = None  # its health, where it is checked
+
+    @property
+    def unhealthy(self) -> bool:
+        return self.checks is not None and self.checks.failed
 
 
 class ProcessState(msgspec.Struct, omit_defaults=True):
     """One process of the task. `runs` is bounded; the numbers before it are totals over all runs."""
 
-    unmet: int  # how many of those it comes after have not finished
-    status: Literal["waiting", "live", "finished", "failed", "stopped"] = "waiting"  # stopped: by us, for good
+    unmet: int  # how much of what it waits for has not come about
+    #: stopped: by us, for good; skipped: what it waits for cannot come about any more, and that is no failure
+    status: Literal["waiting", "live", "finished", "failed", "stopped", "skipped"] = "waiting"
     failures: int = 0
     successes: int = 0
     launches: int = 0
@@ -59,6 +76,10 @@ class ProcessState(msgspec.Struct, omit_defaults=True):
     not_before: float = 0.0  # no next run before this time
     ready_by: int = 0  # the record that made it runnable
     runs: list[Run] = msgspec.field(default_factory=list[Run])
+    reached: list[str] = msgspec.field(default_factory=list[str])  # milestones that somebody waits or waited for
+    awaited: int = 0  # how much others that count still wait for of it, where it is ephemeral
+    excused: int = 0  # failures that a restart rule took on its account
+    spent: dict[int, int] = msgspec.field(default_factory=dict[int, int])  # restarts by each rule
 
     @property
     def run(self) -> Run | None:
@@ -69,8 +90,9 @@ class ProcessState(msgspec.Struct, omit_defaults=True):
 class Plan(msgspec.Struct):
     """One of the two plans of a task, regular and final: how much of it is left."""
 
-    left: int  # processes that must still finish or fail (ephemeral ones do not count here, nor below)
-    moving: int  # of those, how many are live, ready or due: with none the plan is stuck
+    left: int  # processes that must still finish or fail; ephemeral ones do not count, here and for `failed`
+    #: Of those, how many are live, ready or due, and ephemeral ones that they wait for: with none the plan is stuck.
+    moving: int
     failed: int = 0  # processes that failed for good
 
 
@@ -114,4 +136,9 @@ class Fold(msgspec.Struct, kw_only=True, omit_defaults=True):
     stopping: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # asked
     killing: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # SIGKILL decided on
     spared: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # stopped; the rest of it has time, too
+    sick: dict[int, int] = msgspec.field(
+        default_factory=dict[int, int]
+    )  # of running: unhealthy; the record that says so
+    #: A heap of when the stop of a run by itself has lasted long enough: (time, process, run). Its first is alive.
+    overdue: list[tuple[float, int, int]] = msgspec.field(default_factory=list[tuple[float, int, int]])
     lingering: dict[int, None] = msgspec.field(default_factory=dict[int, None])  # ended, not yet empty, to be killed

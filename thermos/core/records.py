@@ -115,6 +115,23 @@ class Abandoned(Event, tag="abandoned"):
     run: int
 
 
+class Checked(Event, tag="checked"):
+    """A health check of a run was answered. Answers that would change nothing are not written down."""
+
+    process: int
+    run: int
+    ok: bool
+    why: str = ""  # it is not well
+
+
+class Matched(Event, tag="matched"):
+    """A line of a process's output matched a pattern that somebody waits for."""
+
+    process: int
+    run: int
+    pattern: str
+
+
 class DiskPressure(Event, tag="disk-pressure"):
     """There is no room any more to write down what new runs would do, or there is again. As Kubernetes calls it."""
 
@@ -139,6 +156,8 @@ Record = (
     | Emptied
     | Signalled
     | Abandoned
+    | Checked
+    | Matched
     | DiskPressure
     | Compacted
 )

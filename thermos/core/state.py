@@ -73,19 +73,28 @@ def fold_of(state: State) -> Fold:
     return Fold(**{name: getattr(state, name) for name in Fold.__struct_fields__})
 
 
+def counts(graph: Graph, task: Task, number: int) -> bool:
+    """Whether the task waits for a process, if only because somebody else does that it waits for."""
+    return not task.processes[number].ephemeral or number in graph.hopeful
+
+
 def initial(task: Task) -> State:
     """The state before the first record."""
     graph = graph_of(task)
     state = State(
         task=task,
         graph=graph,
-        processes=[ProcessState(unmet=len(waits)) for waits in graph.waits_for],
+        processes=[ProcessState(unmet=unmet) for unmet in graph.unmet],
         plans=(Plan(left=0, moving=0), Plan(left=0, moving=0)),
     )
+    for number in graph.hopeful:
+        state.processes[number].awaited = sum(
+            counts(graph, task, follower) for follower in (*graph.followers[number], *graph.who_awaits(number))
+        )
     for number, process in enumerate(task.processes):
         plan = state.plans[process.final]
         plan.left += not process.ephemeral
-        if not graph.waits_for[number]:
-            plan.moving += not process.ephemeral
+        if not graph.unmet[number]:
+            plan.moving += counts(graph, task, number)
             state.ready[process.final].append(number)
     return state

@@ -12,7 +12,7 @@ import msgspec
 
 from .fold import Exit, ProcessState, Run, RunState, Source, Stage
 from .state import State
-from .task import Accepted, Isolation
+from .task import Accepted, Isolation, Process
 
 Health = Literal["healthy", "unhealthy", "unknown"]
 
@@ -83,7 +83,7 @@ def status_of(accepted: Accepted, state: State, supervised: bool, root: str) -> 
         user=accepted.user,
         ports=accepted.ports,
         processes=tuple(
-            _process(definition.name, process)
+            _process(definition, process)
             for definition, process in zip(state.task.processes, state.processes, strict=True)
         ),
         isolation=accepted.isolation + namespaces,
@@ -104,12 +104,12 @@ def health_of(task: TaskStatus, process: str | None = None) -> tuple[Health, str
     return "healthy", f"the task is {task.state}"
 
 
-def _process(name: str, process: ProcessState) -> ProcessStatus:
+def _process(definition: Process, process: ProcessState) -> ProcessStatus:
     run = process.run
     return ProcessStatus(
-        name=name,
+        name=definition.name,
         state=run.state if run else "WAITING",
-        health=_health(process),
+        health=_health(definition, process),
         failures=process.failures,
         successes=process.successes,
         launches=process.launches,
@@ -118,12 +118,19 @@ def _process(name: str, process: ProcessState) -> ProcessStatus:
     )
 
 
-def _health(process: ProcessState) -> Health:
-    """Without a health check a process is well while it runs or is done, and not when its last run went wrong.
+def _health(definition: Process, process: ProcessState) -> Health:
+    """A run that is checked is what its checks say, and neither before they have said anything.
 
-    One that we stopped did nothing wrong, and is not well either.
+    Without a health check a process is well while it runs or is done, and not when its last run went wrong. One that
+    we stopped did nothing wrong, and is not well either.
     """
     run = process.run
+    if run is not None and definition.health is not None and run.state == "RUNNING":
+        if run.unhealthy:
+            return "unhealthy"
+        return "healthy" if run.checks is not None and run.checks.passed else "unknown"
+    if run is not None and run.unhealthy:
+        return "unhealthy"
     if run is None or run.state == "FORKED" or (run.state == "KILLED" and run.signalled is not None):
         return "unknown"
     return "healthy" if run.state in ("RUNNING", "SUCCESS") else "unhealthy"

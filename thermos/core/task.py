@@ -6,7 +6,12 @@ They are what `task.json` holds.
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import msgspec
+
+#: What a process may have come to, for another one that waits for it, other than its success.
+Milestone = Literal["started", "healthy", "completed", "failed", "log"]
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -16,6 +21,85 @@ class Resources(msgspec.Struct, frozen=True):
     ram: int | None = None  # bytes
     disk: int | None = None  # bytes
     pids: int | None = None  # processes and threads
+
+
+class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a process waits for besides the success of others."""
+
+    process: str
+    on: Milestone
+    pattern: str = ""  # of "log": a regular expression that a line of its output has to match
+
+
+class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a run is asked to end."""
+
+    signal: int = 15
+    to: Literal["all", "group", "main"] = "all"  # all: its process group, and what left that
+    timeout: float | None = None  # seconds until SIGKILL; None: what the task has left of its budget
+    command: str | None = None  # run by bash beside it, instead of the signal
+
+
+class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Seconds before the restarts of one rule: `initial`, each time `factor` times as long, `most` at the most."""
+
+    initial: float = 0.0
+    factor: float = 2.0
+    most: float = 60.0
+    jitter: float = 0.0  # the part of it, 0 to 1, that is left to chance
+
+
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What becomes of a process after certain ends of a run; everything said of the end must hold."""
+
+    codes: tuple[tuple[int, int], ...] | None = None  # ranges of exit codes, both ends in
+    signals: tuple[int, ...] | None = None
+    oom: bool | None = None
+    unhealthy: bool | None = None  # it was stopped because its health check failed
+    under: float | None = None  # it ran for less than these seconds ...
+    over: float | None = None  # ... for at least these
+    again: bool = True  # False: it has failed for good
+    backoff: Backoff | None = None  # None: min_duration, and Thermos's
+    budget: int | None = None  # restarts by this rule, after which it has failed for good
+    reset: float = 60.0  # a run of so many seconds gives the whole budget back
+
+
+class HttpCheck(msgspec.Struct, frozen=True, omit_defaults=True):
+    """GET http://127.0.0.1:PORT/PATH."""
+
+    port: str  # the name of a port of the task, or a number
+    path: str = "/health"
+    codes: tuple[tuple[int, int], ...] = ((200, 399),)
+    body: str | None = None  # what the answer has to be but for case and the space around it
+
+
+class TcpCheck(msgspec.Struct, frozen=True):
+    """Somebody accepts connections to 127.0.0.1:PORT."""
+
+    port: str
+
+
+class ExecCheck(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A command in the process's sandbox that exits with 0. Exactly one of the two is set."""
+
+    cmdline: str | None = None
+    argv: tuple[str, ...] | None = None
+
+
+class HealthCheck(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether a run does what it is there for. Exactly one of `http`, `tcp` and `exec` is set.
+
+    Words and arithmetic are Aurora's; see `evolve`.
+    """
+
+    http: HttpCheck | None = None
+    tcp: TcpCheck | None = None
+    exec: ExecCheck | None = None
+    initial_interval: float = 15.0  # seconds in which failures are forgiven
+    interval: float = 10.0
+    timeout: float = 1.0
+    max_failures: int = 0  # consecutive ones that are forgiven later
+    min_successes: int = 1  # consecutive ones before it counts as healthy
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -30,6 +114,15 @@ class Process(msgspec.Struct, frozen=True):
     min_duration: float  # seconds between an end and the next run
     final: bool  # runs after the others have ended
     after: tuple[str, ...]  # names that must have finished first: its own `after` and every `order`
+    conditions: tuple[Condition, ...] = ()  # the rest of its `after`
+    success_codes: tuple[tuple[int, int], ...] = ((0, 0),)  # ranges, both ends in
+    stop: Stop = Stop()
+    restart: tuple[Rule, ...] = ()  # the first one that fits; none: Thermos's rules
+    health: HealthCheck | None = None
+    env: dict[str, str] = {}  # over the task's
+    cwd: str | None = None  # from the sandbox; None: the sandbox itself
+    user: str | None = None  # None: the task's
+    resources: Resources | None = None  # of it alone, within the task's
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -71,4 +164,6 @@ class Accepted(msgspec.Struct, frozen=True):
     isolation: tuple[Isolation, ...]
     cgroups: dict[str, str]  # controller (or "unified") -> directory of the task's group
     env: dict[str, str]  # what each process gets, less THERMOS_PROCESS and THERMOS_RUN
+    users: dict[str, tuple[int, int, tuple[int, ...]]] = {}  # those that processes ask for: uid, gid, groups
+    aside: dict[str, Any] = {}  # what the file says that means nothing on one host, or not yet
     format: int = 1
