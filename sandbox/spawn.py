@@ -62,10 +62,11 @@ class Place:
 
     `cgroups`: files of the leaf it joins, each takes a "0". `enter`: CLONE_NEW* bits of the namespaces of `init` (a
     pidfd) it enters. `credentials`: (uid, gid, groups), or None to stay who we are. `directory`: where it runs.
-    `logs`: path of its log directory, relative to `directory`, made as its user.
+    `logs`: path of its log directory, relative to `directory`, made as its user. `output`: a descriptor that takes what
+    it writes instead, or -1.
     """
 
-    __slots__ = ("cgroups", "credentials", "directory", "enter", "init", "logs")
+    __slots__ = ("cgroups", "credentials", "directory", "enter", "init", "logs", "output")
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Place:
         credentials: tuple[int, int, Sequence[int]] | None = None,
         init: int = -1,
         enter: int = 0,
+        output: int = -1,
     ) -> None:
         self.directory = directory
         self.logs = logs
@@ -82,16 +84,18 @@ class Place:
         self.credentials = credentials
         self.init = init
         self.enter = enter
+        self.output = output
 
 
 class Order:
-    """What one process will execute, and its environment."""
+    """What one process will execute, its environment, and its working directory: "" or relative to its place's."""
 
-    __slots__ = ("argv", "env")
+    __slots__ = ("argv", "cwd", "env")
 
-    def __init__(self, argv: list[str], env: dict[str, str]) -> None:
+    def __init__(self, argv: list[str], env: dict[str, str], cwd: str = "") -> None:
         self.argv = argv
         self.env = env
+        self.cwd = cwd
 
 
 class Child:
@@ -107,7 +111,7 @@ class Child:
 
     def go(self, order: Order | None = None) -> None:
         """Open the gate. The first process of a sandbox needs no order."""
-        words: Any = order and (order.argv, order.env)
+        words: Any = order and (order.argv, order.env, order.cwd)
         body = marshal.dumps(words)
         try:
             self._socket.sendall(len(body).to_bytes(4, "little") + body)
@@ -214,7 +218,7 @@ def fork(place: Place, never: Callable[[str, int, str], object]) -> Child:
         rest = [file for file in place.cgroups if file not in whole]
         try:
             directory = whole[0].removesuffix("/" + PROCS)
-            born = Place(place.directory, place.logs, rest, place.credentials, place.init, place.enter)
+            born = Place(place.directory, place.logs, rest, place.credentials, place.init, place.enter, place.output)
             return _fork(lambda gate: _become(born, gate), never, directory)
         except OSError as error:
             if error.errno in _NO_FORK_AT_ALL:
@@ -274,10 +278,14 @@ def _become(place: Place, gate: _Gate) -> None:
     _go_inside(place, gate)
     order = gate.wait()
     if order is None:
-        _remove_logs(place.logs)
+        if place.output < 0:
+            _remove_logs(place.logs)
         os._exit(NEVER_EXECUTED)
-    if not os.fstat(1).st_nlink or not os.stat(".").st_nlink:
+    if not os.stat(".").st_nlink or (place.output < 0 and not os.fstat(1).st_nlink):
         _go_inside(place, gate)  # while it waited, somebody removed them
+    if order.cwd:
+        gate.step = "enter its working directory"
+        os.chdir(order.cwd)
     if _descriptors is not None:  # not sooner: until execve it holds open what its parent does
         resource.setrlimit(resource.RLIMIT_NOFILE, _descriptors)
     gate.ready(order.argv)
@@ -314,6 +322,11 @@ def _go_inside(place: Place, gate: _Gate) -> None:
     os.chdir(place.directory)
     if not os.stat(".").st_nlink:  # a mount inside still leads to it
         raise FileNotFoundError(errno.ENOENT, "it has been removed", place.directory)
+    if place.output >= 0:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(place.output, 1)
+        os.dup2(place.output, 2)
+        return
     gate.step = "open its logs"
     _open_logs(place.logs)
 

@@ -33,6 +33,7 @@ MS_SLAVE = 1 << 19
 
 _FALLOC_FL_KEEP_SIZE = 1
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -87,6 +88,11 @@ def sethostname(name: str) -> None:
 def set_no_new_privs() -> None:
     """No execve from here on gains privileges: set-uid bits and file capabilities mean nothing."""
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def die_with_parent(signo: int) -> None:
+    """Get a signal when the thread that forked us ends. To be called after a change of user, which undoes it."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signo, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
 
 
 def set_child_subreaper() -> None:

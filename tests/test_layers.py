@@ -51,7 +51,7 @@ def files_of(*packages: str) -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for package in packages for path in (ROOT / package).rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", files_of("observer", "thermos/core"))
+@pytest.mark.parametrize("path", files_of("observer", "thermos/core", "thermos/rehearsal", "thermos/drawing"))
 def test_observer_and_core_start_nothing_signal_nothing_and_run_no_text(path: str) -> None:
     assert forbidden_in((ROOT / path).read_text()) == set()
 

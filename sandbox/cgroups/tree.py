@@ -267,6 +267,11 @@ def joins(group: Mapping[str, str], leaf: str) -> list[str]:
     return [f"{each}/{leaf}/{PROCS if each == unified else 'tasks'}" for each in dict.fromkeys(group.values())]
 
 
+def leaf_group(group: Mapping[str, str], leaf: str) -> dict[str, str]:
+    """A leaf as a group of its own, for `limit`."""
+    return {controller: f"{directory}/{leaf}" for controller, directory in group.items()}
+
+
 def make_leaf(group: Mapping[str, str], leaf: str) -> None:
     """A group below a group, in every tree. Making it twice is no error. Raises OSError."""
     for directory in directories(group, leaf):

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from . import chain, first_instruction, layers, many, memory, replacement, replay, restarts, wakeups, whole_run
+from . import (
+    chain,
+    first_instruction,
+    layers,
+    many,
+    memory,
+    replacement,
+    replay,
+    restarts,
+    validating,
+    wakeups,
+    whole_run,
+)
 from .kind import Row
 
 ROWS: tuple[Row, ...] = (
@@ -14,6 +26,7 @@ ROWS: tuple[Row, ...] = (
     *replacement.ROWS,
     *restarts.ROWS,
     *memory.ROWS,
+    *validating.ROWS,
     *wakeups.ROWS,
     *whole_run.ROWS,
 )

@@ -40,6 +40,13 @@ GOOD = [
     "tail a --stderr --follow --json -- -web",
     "read a -f --json",
     "read --follow a",
+    "why a",
+    "why a web --json",
+    "validate a b --strict --json",
+    "inspect a --all --show-secrets --job c/r/e/n",
+    "graph a --format svg --output b --durations x=1 --durations y=2",
+    "simulate a --fail x=2@3 --kill @5 --until 2h --why",
+    "schema",
 ]
 
 #: Lines that are wrong, or that take knowing more: the quick reader must leave them to click.

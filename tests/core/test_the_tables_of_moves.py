@@ -8,18 +8,21 @@ from collections.abc import Iterator
 from functools import cache
 from typing import get_args
 
+import pytest
 from fakes import a_process, a_task
 
 from thermos.core.evolve import evolve
 from thermos.core.fold import Result, Stage
 from thermos.core.records import (
     Abandoned,
+    Checked,
     Compacted,
     DiskPressure,
     Emptied,
     Exited,
     KillRequested,
     Launched,
+    Matched,
     Record,
     Refused,
     Sandboxed,
@@ -29,6 +32,7 @@ from thermos.core.records import (
     Supervised,
 )
 from thermos.core.state import RUN_MOVES, STAGE_MOVES, IllegalMove, State, initial
+from thermos.core.task import Condition, HealthCheck, TcpCheck
 
 Move = tuple[str | None, str | None]
 
@@ -56,22 +60,33 @@ def any_record(run: int) -> Iterator[Record]:
     for signo in (signal.SIGTERM, signal.SIGKILL):
         yield Signalled(at=9.0, process=0, run=run, signal=signo)
     yield Abandoned(at=9.0, process=0, run=run)
+    for ok in (False, True):
+        yield Checked(at=9.0, process=0, run=run, ok=ok)
+    yield Matched(at=9.0, process=0, run=run, pattern="ready")
 
 
 @cache
 def steps() -> list[tuple[State, Record, State]]:
-    """(before, record, after) for every record that fits, in every situation a task of one process can come into."""
-    todo = [initial(a_task(a_process("p", max_failures=2)))]
+    """(before, record, after) for every record that fits, in every situation a process can come into that is checked,
+    and for whose line another one waits."""
+    watched = a_process("p", max_failures=2, health=HealthCheck(tcp=TcpCheck("http"), initial_interval=0.0))
+    todo = [initial(a_task(watched, a_process("q", conditions=(Condition("p", "log", "ready"),))))]
     seen: set[object] = set()
     found: list[tuple[State, Record, State]] = []
     for state in todo:
         run = state.processes[0].run
-        situation = (state.stage, state.processes[0].status, run and (run.state, run.signalled, run.lingers))
+        here = state.processes[0]
+        situation = (
+            state.stage,
+            here.status,
+            tuple(here.reached),
+            run and (run.state, run.signalled, run.lingers, run.unhealthy),
+        )
         if situation in seen:
             continue
         seen.add(situation)
         for record in any_record(run.number if run else 0):
-            after = copy.deepcopy(state)
+            after = copy.deepcopy(state, {id(same): same for same in (state.task, state.graph)})
             try:
                 evolve(after, record)
             except IllegalMove:
@@ -112,12 +127,52 @@ def test_only_a_stage_record_moves_the_task() -> None:
     assert all(before.stage == after.stage for before, record, after in steps() if not isinstance(record, StageEntered))
 
 
+def test_a_health_check_is_of_a_run_that_runs_and_moves_nothing() -> None:
+    tried = [(before, after) for before, record, after in steps() if isinstance(record, Checked)]
+    assert tried
+    for before, after in tried:
+        assert [run.state for run in before.processes[0].runs][-1:] == ["RUNNING"]
+        assert [run.state for run in after.processes[0].runs] == [run.state for run in before.processes[0].runs]
+        assert after.processes[0].run is not None
+        assert after.processes[0].run.checks is not None
+
+
+def test_a_line_is_told_at_any_time_and_frees_once() -> None:
+    freed = [
+        (before.processes[1].unmet, after.processes[1].unmet)
+        for before, record, after in steps()
+        if isinstance(record, Matched)
+    ]
+    assert set(freed) == {(1, 0), (0, 0)}
+
+
 def test_nothing_is_told_of_a_run_that_has_ended_but_what_became_of_its_children() -> None:
     for state, record, _ in steps():
         run = state.processes[0].run
         if run is not None and not RUN_MOVES[run.state] and getattr(record, "run", None) == run.number:
+            if isinstance(record, Matched):
+                continue  # a line is found when it is read
             assert run.lingers
             assert isinstance(record, Emptied | Abandoned | Signalled)
+
+
+def test_a_check_of_a_process_without_one_and_a_line_that_nobody_waits_for_are_refused() -> None:
+    state = initial(a_task(a_process("p")))
+    for record in (
+        StageEntered(at=0.0, stage="ACTIVE", reason=""),
+        Launched(at=0.0, process=0, run=0),
+        Started(at=0.0, process=0, run=0, pid=1, ticks=1),
+    ):
+        evolve(state, record)
+    before = copy.deepcopy(state)
+    for stray in (
+        Checked(at=1.0, process=0, run=0, ok=True),
+        Matched(at=1.0, process=0, run=0, pattern="ready"),
+        Matched(at=1.0, process=7, run=0, pattern="ready"),
+    ):
+        with pytest.raises(IllegalMove):
+            evolve(state, stray)
+    assert state == before
 
 
 def test_a_task_goes_through_every_stage_once_and_in_one_order() -> None:

@@ -13,8 +13,9 @@ from real_program import AWAIT, RAN
 
 pytestmark = pytest.mark.root
 
-#: Everything a task can be made of, and quick: order, a retry, an ephemeral daemon that has to be stopped, a child left
-#: behind, a program that does not exist, a port, finalizers in order.
+#: Everything a task can be made of, and quick: order, conditions of each kind, a retry, an ephemeral daemon that is
+#: checked and has to be stopped by a command, a child left behind, a program that does not exist, a port, limits of a
+#: process's own, finalizers in order.
 FEATURES = Story(
     {
         "processes": [
@@ -24,10 +25,23 @@ FEATURES = Story(
                 "cmdline": RAN + AWAIT.format("side-runs") + "[ $THERMOS_RUN -ge 1 ]",
                 "max_failures": 2,
                 "min_duration": 0,
-                "after": ["first"],
+                "after": {"first": "succeeded", "side": "healthy"},
             },
-            {"name": "side", "cmdline": RAN + "touch side-runs; exec sleep 1000", "daemon": True, "ephemeral": True},
-            {"name": "parent", "cmdline": RAN + "setsid sleep 1000 & exit 0", "after": ["again"]},
+            {
+                "name": "side",
+                "cmdline": RAN + "touch side-runs; echo up; exec sleep 1000",
+                "daemon": True,
+                "ephemeral": True,
+                "health": {"exec": {"cmdline": "[ -e side-runs ]"}, "interval_secs": 60, "timeout_secs": 30},
+                "stop": {"command": "kill $THERMOS_PID"},
+                "resources": {"pids": 30},
+            },
+            {
+                "name": "parent",
+                "cmdline": RAN + "setsid sleep 1000 & exit 0",
+                "after": {"again": "completed", "side": {"log": "^up$"}},
+            },
+            {"name": "mend", "cmdline": RAN, "after": {"again": "failed"}},
             {"name": "missing", "argv": ["/nonexistent"], "ephemeral": True},
             {"name": "last", "cmdline": RAN, "final": True},
             {"name": "very-last", "cmdline": RAN, "final": True, "after": ["last"]},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deadline import until
 
 THERMOS = Path(sys.executable).with_name("thermos")
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -195,3 +198,82 @@ def test_service_serves_until_it_is_killed(host: Host) -> None:
     assert exits(by_name["farewell"]) == [(0, None)]
     assert Path(task["sandbox"], "farewell").read_text() == "the service has ended\n"
     assert stages(host.journal("service-1")) == ["ACTIVE", "CLEANING", "FINALIZING", "KILLED"]
+
+
+@pytest.mark.parametrize(("job", "greeting"), [("devel/hello", "hi"), ("example/nobody/prod/hello", "good morning")])
+def test_hello_of_aurora_greets_for_the_stage_that_is_chosen(host: Host, job: str, greeting: str) -> None:
+    assert host.run("hello.aurora", "hello", "--job", job, "--instance", "3", *plain()) == 0
+    task = host.status("hello")
+    stage = "prod" if "prod" in job else "devel"
+    assert log(task, "greet", 0, "stdout") == f"{greeting} from nobody, instance 3 in {stage}\n"
+    assert int(log(task, "count", 0, "stdout")) > 0
+    assert {row["what"]: row["got"] for row in task["isolation"]}["disk"] is None, "shown, and not refused"
+
+
+def plain() -> list[str]:
+    """For whoever cannot become another user, or set limits."""
+    return [] if os.geteuid() == 0 else ["--isolation", "best-effort", "--user", pwd.getpwuid(os.geteuid()).pw_name]
+
+
+def test_hello_of_aurora_asks_which_job_is_meant(host: Host) -> None:
+    done = host.thermos("run", str(EXAMPLES / "hello.aurora"))
+    assert done.returncode == 65
+    assert "example/nobody/devel/hello" in done.stderr
+    assert "example/nobody/prod/hello" in done.stderr
+
+
+def test_pipeline_joins_its_tasks_and_reports_at_the_end(host: Host) -> None:
+    assert host.run("pipeline.thermos", "pipe") == 0
+    task = host.status("pipe")
+    assert log(task, "report", 0, "stdout") == "pipe: 500500 in 1000 lines\n"
+    assert sorted(processes(task)) == ["check", "fetch", "lines", "report", "sum"]
+
+
+def test_web_of_aurora_serves_on_its_port_until_it_is_killed(host: Host) -> None:
+    done = host.thermos("run", "--detach", "--task-id", "web", *plain(), str(EXAMPLES / "web.aurora"))
+    assert (done.returncode, done.stdout) == (0, "web\n"), done.stderr
+    until(lambda: processes(host.status("web"))["watch"]["state"] == "SUCCESS", "nothing listens")
+    task = host.status("web")
+    with urllib.request.urlopen(f"http://127.0.0.1:{task['ports']['http']}/", timeout=DEADLINE) as page:
+        assert page.status == 200
+    assert log(task, "web", 0, "stdout").startswith("level debug\n")
+    assert host.thermos("kill", "web").returncode == 0
+    assert host.thermos("wait", "web").returncode == 143
+    assert log(host.status("web"), "farewell", 0, "stdout") == "the service has ended\n"
+
+
+def test_shards_are_summed_when_the_results_can_be_fetched(host: Host) -> None:
+    mode = "strict" if os.geteuid() == 0 else "best-effort"
+    assert host.run("shards.yaml", "shards", "--isolation", mode) == 0
+    task = host.status("shards")
+    assert log(task, "report", 0, "stdout") == "8002000\n"
+    assert log(task, "count-3", 0, "stdout") == "shard 3\n"
+    healthy = [record for record in host.journal("shards") if record["type"] == "checked" and record["ok"]]
+    assert {record["name"] for record in healthy} == {"results"}
+    if mode == "strict":
+        rows = {row["what"]: row["asked"] for row in task["isolation"]}
+        assert rows["memory"] == "512 MiB", "from parts/limits.toml"
+    assert not list(Path(task["sandbox"]).glob("part.?")), "tidy runs at the end"
+
+
+def test_retries_are_made_by_rule_and_what_mourns_is_skipped(host: Host) -> None:
+    mode = "strict" if os.geteuid() == 0 else "best-effort"
+    assert host.run("retries.toml", "retries", "--isolation", mode) == 0
+    found = processes(host.status("retries"))
+    assert exits(found["flaky"]) == [(75, None), (75, None), (0, None)]
+    assert exits(found["grep"]) == [(1, None)]
+    assert found["grep"]["state"] == "SUCCESS"
+    assert found["mourner"]["runs"] == []
+
+
+def test_pairs_are_built_and_tested_each_with_its_own(host: Host) -> None:
+    assert host.run("pairs.json", "pairs") == 0
+    task = host.status("pairs")
+    assert log(task, "test-core", 0, "stdout") == "core\ncore\n"
+    assert log(task, "test-rim", 0, "stdout") == "rim\n"
+    with tarfile.open(Path(task["sandbox"]) / "all.tar") as packed:
+        assert sorted(packed.getnames()) == ["built.core.fast", "built.core.safe", "built.rim.safe"]
+
+
+def test_what_several_examples_share_is_in_parts() -> None:
+    assert [path.name for path in (EXAMPLES / "parts").iterdir()] == ["limits.toml"]

@@ -107,8 +107,8 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
 
 
 def test_the_schema_and_the_structs_of_the_core_have_the_same_fields() -> None:
-    assert set(TASK.fields) == {*core.Task.__struct_fields__, "constraints"}
-    assert set(PROCESS.fields) == set(core.Process.__struct_fields__)
+    assert set(TASK.fields) == {*core.Task.__struct_fields__, "constraints", "include", "defaults", "env_file"}
+    assert set(PROCESS.fields) == {*core.Process.__struct_fields__, "env_file", "matrix"} - {"conditions"}
     assert set(RESOURCES.fields) == {*core.Resources.__struct_fields__, "gpu"}
 
 
@@ -145,6 +145,7 @@ def test_closed_standard_input_is_refused() -> None:
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    assert task_of(tmp_path, '\ufeff[[processes]]\nname = "a"\ncmdline = "x"', ".toml")["name"] == "a"
     for suffix in (".json", ".yaml"):
         assert task_of(tmp_path, '\ufeff{"processes": [{"name": "a", "cmdline": "x"}]}', suffix)["name"] == "a"
 
@@ -161,10 +162,19 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
         ("1h", 3600),
         ("2 m", 120),
         ("'12'", 12),
+        ("1h30m", 5400),
+        ("1d 12h", 129600),
+        ("2 m 30 s", 150),
+        ("1m500ms", 60.5),
     ],
 )
 def test_durations_are_seconds_or_have_a_unit(written: str, seconds: float, tmp_path: Path) -> None:
     assert with_process(tmp_path, f"min_duration: {written}")["min_duration"] == seconds
+
+
+@pytest.mark.parametrize(("written", "cores"), [("2", 2), ("0.5", 0.5), ("500m", 0.5), ("1500m", 1.5)])
+def test_processors_are_a_number_or_thousandths(written: str, cores: float, tmp_path: Path) -> None:
+    assert with_task(tmp_path, f"resources: {{cpu: {written}}}")["resources"]["cpu"] == cores
 
 
 @pytest.mark.parametrize(
@@ -284,3 +294,20 @@ def test_reading_standard_input_leaves_it_open() -> None:
     program = "import os; from thermos.formats import load; load('-'); os.fstat(0)"
     text = '{"processes": [{"name": "a", "cmdline": "x"}]}'
     subprocess.run([sys.executable, "-c", program], input=text, text=True, check=True)
+
+
+def test_yaml_reads_the_same_with_and_without_its_shortcut(tmp_path: Path) -> None:
+    """An anchor that nobody uses makes the whole reader read the same values."""
+    port = {"thermos.ports[http]": "1"}
+    assert task_of(tmp_path, FULL, **port) == task_of(tmp_path, FULL.replace("shop", "&unused shop", 1), **port)
+
+
+def test_only_what_has_to_be_spelled_out_is(tmp_path: Path) -> None:
+    file = tmp_path / "task.json"
+    program = "import sys; from thermos.formats import load; load(sys.argv[1]); print(*sys.modules)"
+    spelled = {"thermos.config.expansion", "thermos.config.matrix", "thermos.formats.including", "tomllib"}
+    for fields, wanted in (("", False), (', "env_file": []', True)):
+        file.write_text('{"processes": [{"name": "a", "cmdline": "x"}]' + fields + "}")
+        done = subprocess.run([sys.executable, "-c", program, str(file)], text=True, capture_output=True, check=True)
+        assert ("thermos.formats.including" in done.stdout.split()) == wanted
+        assert wanted or not spelled & set(done.stdout.split())

@@ -7,27 +7,73 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal
 
-from fakes import NEVER, Behaviour, FakeWorld, a_process, a_task, live, runs_of
+from fakes import NEVER, Behaviour, PretendedWorld, a_process, a_task, live, runs_of
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
+from recount import Recount
 
 from thermos.checkpoint import codec
 from thermos.core.decide import decide
 from thermos.core.evolve import evolve
-from thermos.core.records import KillRequested, Launched, Record, Signalled, StageEntered, Supervised
+from thermos.core.fold import Run
+from thermos.core.records import Abandoned, KillRequested, Launched, Record, Signalled, StageEntered, Supervised
 from thermos.core.state import State, initial
-from thermos.core.task import Process, Task
+from thermos.core.task import Backoff, Condition, Process, Rule, Stop, Task, TcpCheck
+from thermos.core.task import HealthCheck as HealthCheckOf
 
 Script = dict[str, list[Behaviour]]
 
-law = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+law = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 
 SECONDS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 20.0])
 
 
+RULES = st.builds(
+    Rule,
+    codes=st.sampled_from([None, None, ((1, 1),), ((0, 200),)]),
+    signals=st.sampled_from([None, None, (signal.SIGSEGV,), (signal.SIGKILL, signal.SIGTERM)]),
+    oom=st.sampled_from([None, None, None, True]),
+    unhealthy=st.sampled_from([None, None, None, True]),
+    under=st.sampled_from([None, None, 2.0]),
+    over=st.sampled_from([None, None, 2.0]),
+    again=st.sampled_from([True, True, False]),
+    backoff=st.sampled_from([None, Backoff(), Backoff(1.0, 3.0, 5.0), Backoff(1.0, 2.0, 60.0, 0.5)]),
+    budget=st.sampled_from([None, 0, 1, 2]),
+    reset=st.sampled_from([2.0, 60.0]),
+)
+
+CHECKS = st.builds(
+    HealthCheckOf,
+    tcp=st.just(TcpCheck("http")),
+    interval=st.sampled_from([1.0, 3.0]),
+    initial_interval=st.sampled_from([0.0, 1.0, 4.0]),
+    max_failures=st.sampled_from([0, 0, 1]),
+    min_successes=st.sampled_from([1, 1, 2, 4]),
+)
+
+PATTERNS = ("ready", "^re", "never")
+
+
 @st.composite
-def tasks(draw: st.DrawFn, daemons: bool = True) -> Task:
+def conditions(draw: st.DrawFn, before: list[Process], ephemeral: bool) -> tuple[Condition, ...]:
+    """What a process waits for besides successes: whatever of these may be waited for."""
+    wishes: list[Condition] = []
+    for other in before:
+        if draw(st.integers(0, 2)):
+            continue
+        kinds = ["started", "log"] + ["healthy"] * (other.health is not None)
+        kinds += [] if other.ephemeral and not ephemeral else ["completed", "failed"]
+        on: Any = draw(st.sampled_from(kinds))
+        wishes.append(Condition(other.name, on, draw(st.sampled_from(PATTERNS)) if on == "log" else ""))
+    return tuple(wishes)
+
+
+@st.composite
+def tasks(draw: st.DrawFn, daemons: bool = True, checks: bool = True) -> Task:
     """Every legal graph: nobody follows a daemon, no lasting process follows an ephemeral one, plans do not mix."""
+    plain = draw(st.integers(0, 3)) == 0  # half as many words, as many tasks
     processes: list[Process] = []
     for number in range(draw(st.integers(0, 6))):
         daemon = draw(st.booleans()) if daemons else False
@@ -44,6 +90,17 @@ def tasks(draw: st.DrawFn, daemons: bool = True) -> Task:
                 daemon=daemon,
                 ephemeral=ephemeral,
                 final=final,
+                conditions=()
+                if plain
+                else draw(conditions([p for p in processes if p.final == final], ephemeral), label="conditions"),
+                success_codes=draw(st.sampled_from([((0, 0),), ((0, 0),), ((0, 1), (137, 140))])),
+                stop=Stop(
+                    draw(st.sampled_from([15, 2])),
+                    draw(st.sampled_from(["all", "all", "main"])),
+                    draw(st.sampled_from([None, None, 0.5, 5.0])),
+                ),
+                restart=() if plain else tuple(draw(st.lists(RULES, max_size=2), label="rules")),
+                health=draw(st.one_of(st.none(), CHECKS)) if checks and not plain else None,
             )
         )
     return a_task(
@@ -69,6 +126,10 @@ def behaviours(ends: bool, faithful: bool = False) -> st.SearchStrategy[Behaviou
         stop_code=st.sampled_from([None, 0, 1]),
         unkillable=st.just(False) if faithful else st.integers(0, 9).map(lambda n: n == 0),
         stays=st.sampled_from([0.0, 0.0, 0.3, 4.0, NEVER]),
+        answers=st.sampled_from(
+            [((0.0, True),), ((2.0, True),), ((0.0, True), (2.0, False)), ((1.0, True), (2.0, False), (4.0, True)), ()]
+        ),
+        lines=st.sampled_from([(), ((0.0, "ready"),), ((1.0, "begun"), (2.5, "ready"))]),
         leaves=st.sampled_from([0.0, 0.0, 0.0, 0.2]) if faithful else st.sampled_from([0.0, 0.0, 0.2, 3.0, NEVER]),
     )
 
@@ -108,10 +169,10 @@ COMPACTIONS = st.frozensets(st.integers(1, 40), min_size=1, max_size=12)
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[FakeWorld, frozenset[int], frozenset[int], float]:
+def worlds(draw: st.DrawFn) -> tuple[PretendedWorld, frozenset[int], frozenset[int], float]:
     """Anything at all: a world, when the supervisor dies in it, when its host reboots, and how long nobody minds."""
     task = draw(tasks(), label="task")
-    world = FakeWorld(task, draw(scripts(task, ends=False)), [*draw(KILLS, label="kills"), LATE_KILL])
+    world = PretendedWorld(task, draw(scripts(task, ends=False)), [*draw(KILLS, label="kills"), LATE_KILL])
     downtime = draw(st.sampled_from([0.0, 0.0, 0.7, 20.0]), label="downtime")
     return world, draw(DEATHS, label="crashes"), draw(DEATHS, label="reboots"), downtime
 
@@ -144,7 +205,7 @@ def test_no_run_is_ever_launched_twice(given: Any) -> None:
 
 @law
 @given(worlds())
-def test_nothing_starts_before_what_it_waits_for_has_finished(given: Any) -> None:
+def test_nothing_starts_outside_its_stage_or_before_its_pause_is_over(given: Any) -> None:
     world, crashes, reboots, downtime = given
 
     def watch(state: State, records: tuple[Record, ...], kind: str) -> None:
@@ -153,12 +214,11 @@ def test_nothing_starts_before_what_it_waits_for_has_finished(given: Any) -> Non
                 continue
             definition = state.task.processes[record.process]
             assert state.stage == ("FINALIZING" if definition.final else "ACTIVE")
-            for before in state.graph.waits_for[record.process]:
-                assert state.processes[before].status == "finished"
             previous = state.processes[record.process].runs[-2:-1]
             for run in previous:
                 assert run.ended_at is not None
-                assert record.at >= run.ended_at + definition.min_duration
+                pause = 0.0 if any(rule.backoff for rule in definition.restart) else definition.min_duration
+                assert record.at >= run.ended_at + pause
 
     live(world, crashes=crashes, reboots=reboots, downtime=downtime, watch=watch)
 
@@ -210,7 +270,7 @@ def indexes_are_consistent(state: State) -> None:
                 assert where[number] == 1
                 assert run is not None
                 if run.lingers:
-                    spared = run.signalled not in (None, signal.SIGKILL)
+                    spared = run.signalled not in (None, signal.SIGKILL) and definition.stop.to != "main"
                     assert number in (state.spared if spared else state.lingering)
                 elif run.signalled == signal.SIGKILL:
                     assert number in state.killing
@@ -218,20 +278,95 @@ def indexes_are_consistent(state: State) -> None:
                     assert number in state.stopping
                 else:
                     assert number in (state.forked if run.state == "FORKED" else state.running)
-            case "finished" | "failed" | "stopped":
+            case "finished" | "failed" | "stopped" | "skipped":
                 assert where[number] == 0
-        unmet = sum(state.processes[b].status != "finished" for b in state.graph.waits_for[number])
-        assert process.unmet == unmet
-    for final in (False, True):
-        lasting = [
-            process
-            for process, definition in zip(state.processes, state.task.processes, strict=True)
-            if definition.final == final and not definition.ephemeral
-        ]
-        plan = state.plans[final]
-        assert plan.left == sum(p.status not in ("finished", "failed") for p in lasting)
-        assert plan.failed == sum(p.status == "failed" for p in lasting)
-        assert plan.moving == sum(p.status == "live" or (p.status == "waiting" and not p.unmet) for p in lasting)
+        if number in state.sick:
+            assert number in state.running
+            assert run is not None
+            assert run.unhealthy
+    if state.overdue:
+        _, first, of = state.overdue[0]
+        assert first in state.stopping or first in state.spared
+        assert of == state.processes[first].launches - 1
+
+
+@law
+@given(worlds())
+def test_what_is_counted_as_it_happens_is_what_is_counted_anew(given: Any) -> None:
+    """Who waits, who is awaited, who moves, who is skipped, how much is left; and what is launched waits for nothing.
+
+    And a task is stuck when that says so, and only then; the reason names somebody.
+    """
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
+    recount = Recount(world.task)
+    for record in history.records():
+        if isinstance(record, StageEntered) and record.reason.startswith("nothing can run"):
+            assert recount.stuck()
+            assert " waits for " in record.reason
+        recount.fold(record)
+        recount.check()
+        state = recount.state
+        failing = state.task.max_failures and state.plans[False].failed >= state.task.max_failures
+        if state.stage == "ACTIVE" and state.kill_at is None and not failing and recount.stuck():
+            following = decide(state, record.at).records
+            assert following
+            if isinstance(following[0], StageEntered):
+                assert following[0].reason.startswith("nothing can run: ")
+                assert following[0].cause
+            else:  # what outlived a stop or a SIGKILL comes first
+                assert all(isinstance(one, Signalled | Abandoned) for one in following)
+
+
+@law
+@given(worlds())
+def test_nobody_is_restarted_more_often_than_his_rules_and_limits_allow(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
+    state = initial(world.task)
+    spent: Counter[tuple[int, int]] = Counter()
+    counted: Counter[int] = Counter()
+    for record in history.records():
+        if isinstance(record, Launched) and record.run:
+            number, definition = record.process, state.task.processes[record.process]
+            before = state.processes[number].runs[-1]
+            assert before.signalled is None or before.unhealthy, "we had stopped it"
+            assert before.state != "SUCCESS" or definition.daemon
+            assert before.ended_at is not None
+            seconds = before.ended_at - before.started_at if before.started_at is not None else 0.0
+            place = next((n for n, rule in enumerate(definition.restart) if fits(rule, before, seconds)), None)
+            if place is None:
+                counted[number] += before.state == "FAILED"
+                assert not definition.max_failures or counted[number] < definition.max_failures
+            else:
+                rule = definition.restart[place]
+                spent[number, place] = 1 if seconds >= rule.reset else spent[number, place] + 1
+                assert rule.again
+                assert rule.budget is None or spent[number, place] <= max(rule.budget, seconds >= rule.reset)
+                assert rule.budget != 0
+                if rule.backoff is not None:
+                    pause = rule.backoff.initial * rule.backoff.factor ** (spent[number, place] - 1)
+                    pause = min(pause, rule.backoff.most)
+                    assert record.at >= before.ended_at + pause * (1 - rule.backoff.jitter)
+        evolve(state, record)
+
+
+def fits(rule: Rule, run: Run, seconds: float) -> bool:
+    """Whether the end of a run is one that a rule speaks of."""
+    if run.state == "LOST" or run.exit is None:
+        return False
+    if (rule.under is not None and seconds >= rule.under) or (rule.over is not None and seconds < rule.over):
+        return False
+    said = [rule.codes, rule.signals, rule.oom, rule.unhealthy]
+    if said == [None] * 4:
+        return run.state != "SUCCESS"
+    code = run.exit.code
+    return (
+        (rule.codes is not None and code is not None and any(low <= code <= high for low, high in rule.codes))
+        or (rule.signals is not None and run.exit.signal in rule.signals)
+        or (rule.oom is not None and rule.oom == run.exit.oom)
+        or (rule.unhealthy is not None and rule.unhealthy == run.unhealthy)
+    )
 
 
 @law
@@ -266,10 +401,10 @@ def test_a_journal_compacted_anywhere_and_its_writer_killed_anywhere_change_noth
     task = data.draw(tasks(), label="task")
     script = data.draw(scripts(task, ends=False, faithful=True), label="script")
     kills = [*data.draw(KILLS, label="kills"), LATE_KILL]
-    undisturbed = live(FakeWorld(task, script, kills))
+    undisturbed = live(PretendedWorld(task, script, kills))
     compactions = data.draw(COMPACTIONS, label="compactions")
     disturbed = live(
-        FakeWorld(task, script, kills), compactions=compactions, crashes=data.draw(DEATHS, label="crashes")
+        PretendedWorld(task, script, kills), compactions=compactions, crashes=data.draw(DEATHS, label="crashes")
     )
     assert undisturbed.state is not None
     assert disturbed.state is not None
@@ -318,9 +453,9 @@ def test_a_supervisor_killed_anywhere_ends_where_one_that_never_died_does(data: 
     task = data.draw(tasks(), label="task")
     script = data.draw(scripts(task, ends=False, faithful=True), label="script")
     kills = [*data.draw(KILLS, label="kills"), LATE_KILL]
-    undisturbed = live(FakeWorld(task, script, kills))
+    undisturbed = live(PretendedWorld(task, script, kills))
     crashes = data.draw(st.frozensets(st.integers(1, 200), min_size=1, max_size=20), label="crashes")
-    world = FakeWorld(task, script, kills)
+    world = PretendedWorld(task, script, kills)
     disturbed = live(world, crashes=crashes)
     note(f"{disturbed.supervisors} supervisors")
     assert undisturbed.state is not None
@@ -334,11 +469,11 @@ def test_a_supervisor_killed_anywhere_ends_where_one_that_never_died_does(data: 
 @given(st.data())
 def test_time_lost_between_two_supervisors_changes_no_result(data: st.DataObject) -> None:
     """Nobody asks for a kill and every run ends by itself: then the result does not depend on when we look."""
-    task = data.draw(tasks(daemons=False), label="task")
+    task = data.draw(tasks(daemons=False, checks=False), label="task")  # nobody checks while nobody looks
     script = data.draw(scripts(task, ends=True, faithful=True), label="script")
-    undisturbed = live(FakeWorld(task, script))
+    undisturbed = live(PretendedWorld(task, script))
     disturbed = live(
-        FakeWorld(task, script),
+        PretendedWorld(task, script),
         crashes=data.draw(DEATHS, label="crashes"),
         downtime=data.draw(st.sampled_from([0.3, 4.0, 100.0]), label="downtime"),
     )
@@ -351,7 +486,7 @@ def test_time_lost_between_two_supervisors_changes_no_result(data: st.DataObject
 @given(st.data())
 def test_a_task_whose_processes_all_end_needs_nobody_to_end_it(data: st.DataObject) -> None:
     task = data.draw(tasks(daemons=False), label="task")
-    world = FakeWorld(task, data.draw(scripts(task, ends=True), label="script"))
+    world = PretendedWorld(task, data.draw(scripts(task, ends=True), label="script"))
     history = live(world)
     assert history.state is not None
     assert history.state.stage in ("SUCCESS", "FAILED")
@@ -365,10 +500,16 @@ def test_finalizers_get_their_turn_unless_the_budget_is_over_or_the_end_is_force
     assume(task.finalization_wait and any(p.final and not p.ephemeral for p in task.processes))
     script = data.draw(scripts(task, ends=False, faithful=True), label="script")
     kill = KillRequested(at=data.draw(st.sampled_from([0.003, 1.513, 50.029]), label="kill at"), by="somebody")
-    history = live(FakeWorld(task, script, [kill]))
+    history = live(PretendedWorld(task, script, [kill]))
     launched = {r.process for r in history.records() if isinstance(r, Launched)}
     for number, process in enumerate(task.processes):
-        if process.final and not process.after and not process.ephemeral and not task.max_concurrency:
+        if (
+            process.final
+            and not process.after
+            and not process.conditions
+            and not process.ephemeral
+            and not task.max_concurrency
+        ):
             assert number in launched, process.name
     cleaned = [r.at for r in history.records() if isinstance(r, StageEntered) and r.stage == "FINALIZING"]
     assert len(cleaned) == 1

@@ -106,7 +106,7 @@ def settle(root: Path, task_id: str, asked: dict[str, int] | None = None, names:
         "cgroups": {},
         "env": {},
     }
-    settled = place.settle(accepted, accept.user(None))
+    settled = place.settle(accepted, accept.user(None), {})
     if not settled:
         place.discard()
     return settled, place.lock, ports

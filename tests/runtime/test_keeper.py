@@ -60,7 +60,7 @@ class Kept:
     def spawn(self, process: int, script: str, run: int = 0) -> None:
         """By /bin/sh."""
         logs, leaf = f".logs/p{process}/{run}", f"p{process}.{run}"
-        self.wire.send(("spawn", process, run, [*SPAWN, script], {"RUN": str(run)}, logs, leaf))
+        self.wire.send(("spawn", process, run, [*SPAWN, script], {"RUN": str(run)}, "", (logs, leaf, None, None)))
 
     def _listen(self) -> None:
         for message, fds in self.wire.receive():
@@ -82,7 +82,7 @@ class Kept:
 
     def settled(self) -> list[tuple[Any, ...]]:
         """All that was told until the keeper has done everything that it was asked for."""
-        self.wire.send(("spawn", 999, 0, ["/no/such"], {}, ".logs/last/0", "last.0"))
+        self.wire.send(("spawn", 999, 0, ["/no/such"], {}, "", (".logs/last/0", "last.0", None, None)))
         self.told("never", 999)
         self.wire.send(("ack", 999, 0))
         told, self.messages = self.messages, []
@@ -182,7 +182,7 @@ def test_asked_again_for_a_run_that_ended_it_tells_the_end_again(kept: Kept) -> 
 
 def test_a_program_that_cannot_be_executed_never_was(kept: Kept) -> None:
     kept.greet()
-    kept.wire.send(("spawn", 0, 0, ["/no/such"], {}, ".logs/p0/0", "p0.0"))
+    kept.wire.send(("spawn", 0, 0, ["/no/such"], {}, "", (".logs/p0/0", "p0.0", None, None)))
     assert kept.told("never", 0, 0)[3:6] == ("execute /no/such", 2, "No such file or directory")
     (never,) = kept.lines("never")
     assert never[:6] == ["never", "0", "0", "2", "execute%20/no/such", quote("No such file or directory")]
@@ -196,10 +196,10 @@ def test_a_signal_decided_on_once_is_sent_once(kept: Kept) -> None:
     until(lambda: (kept.sandbox / "up").exists(), "it did not start")
     got = kept.sandbox / "got"
     for seq, count in ((5, 1), (6, 2), (5, 2), (6, 2), (7, 3)):
-        kept.wire.send(("signal", seq, 0, 0, int(signal.SIGUSR1), False))
+        kept.wire.send(("signal", seq, 0, 0, int(signal.SIGUSR1), False, "all", None))
         until(lambda count=count: got.exists() and got.read_text().count("got") >= count)
         assert got.read_text().count("got") == count
-    kept.wire.send(("signal", 8, 0, 0, int(signal.SIGKILL), True))
+    kept.wire.send(("signal", 8, 0, 0, int(signal.SIGKILL), True, "all", None))
     assert status(kept.told("exited", 0, 0)) == (signal.SIGKILL, "waited")
 
 
@@ -208,9 +208,9 @@ def test_a_signal_to_a_run_it_does_not_know_is_none(kept: Kept) -> None:
     kept.spawn(0, "exit 0")
     kept.told("exited", 0, 0)
     kept.settled()
-    kept.wire.send(("signal", 5, 0, 0, int(signal.SIGKILL), True))
-    kept.wire.send(("signal", 6, 0, 1, int(signal.SIGKILL), True))
-    kept.wire.send(("signal", 7, 5, 0, int(signal.SIGKILL), True))
+    kept.wire.send(("signal", 5, 0, 0, int(signal.SIGKILL), True, "all", None))
+    kept.wire.send(("signal", 6, 0, 1, int(signal.SIGKILL), True, "all", None))
+    kept.wire.send(("signal", 7, 5, 0, int(signal.SIGKILL), True, "all", None))
     assert kept.settled() == []
     assert kept.process.poll() is None
 

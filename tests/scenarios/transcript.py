@@ -3,8 +3,16 @@
 Above the line, one thing a line; `#` begins a remark:
 
     task max_failures=2 max_concurrency=1 finalization_wait=10
-    process NAME [daemon] [ephemeral] [final] [after A B] [max_failures=N] [min_duration=S]: RUN; RUN; ...
+    process NAME [daemon] [ephemeral] [final] [after A B] [max_failures=N] [min_duration=S] [success=0,7-9]:
+        RUN; RUN; ...
+    NAME waits for A started|healthy|completed|failed [, B logs REGEX ...]
+    NAME is checked [interval=S] [initial=S] [failures=N] [successes=N]
+    NAME is stopped by INT [within S] [alone]
+    NAME when codes=1,3-5|signals=SEGV|oom|unhealthy|always [under=S] [over=S] fails
+    NAME when ... restarts [budget=N] [reset=S] [initial=S] [factor=N] [most=S] [jitter=N]
     at 3 kill [wait=S] [force]
+    at 3 disk full, at 5 disk free
+    journal compacted at rest N M ...      (the Nth time that nothing is left to decide)
     at 5 supervisor dies for 2      (it is killed before it has decided anything at that time)
     at 5 host reboots for 2
 
@@ -13,6 +21,7 @@ A RUN is what one run of the process does, the last one for every later run too:
     exits CODE after S | dies of SIGNAL after S | out of memory after S | runs until stopped | cannot start ERRNO
     starts in S | stops in S | exits CODE when stopped | ignores SIGTERM | cannot be killed
     leaves children for S | leaves children for ever | its children stop in S | its children ignore SIGTERM
+    healthy after S | unhealthy after S | never healthy | writes TEXT after S
 
 Below it, in the order of the journal: the time in seconds, the record's number and, in brackets, its cause's;
 `<` a fact the world reported, `=` a decision; and under a decision `>` what was done because of it.
@@ -21,20 +30,25 @@ Below it, in the order of the journal: the time in seconds, the record's number 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from fakes import NEVER, Behaviour, Crash, FakeWorld, History, Supervisor, a_process, a_task
+import msgspec
+from fakes import NEVER, Behaviour, Death, PretendedWorld, a_process, a_task, live
 
 from thermos.core.effects import End, Launch, Signal
 from thermos.core.records import (
     Abandoned,
+    Checked,
+    DiskPressure,
     Emptied,
     Exited,
     KillRequested,
     Launched,
+    Matched,
     Record,
     Refused,
     Sandboxed,
@@ -43,16 +57,21 @@ from thermos.core.records import (
     Started,
     Supervised,
 )
-from thermos.core.state import State, initial
-from thermos.core.task import Process, Task
+from thermos.core.state import State
+from thermos.core.task import Backoff, Condition, HealthCheck, Process, Rule, Stop, Task, TcpCheck
+from thermos.rehearsal.world import NothingHappens, TimeIsUp
+
+#: Seconds after which a story that has no end is broken off.
+UNTIL = 1000.0
 
 
 @dataclass
 class Scenario:
     task: Task
     runs: dict[str, list[Behaviour]]
-    kills: list[KillRequested] = field(default_factory=list)
-    deaths: list[tuple[float, float, bool]] = field(default_factory=list)  # at, for how long, whether the host reboots
+    requests: list[KillRequested | DiskPressure] = field(default_factory=list)
+    deaths: list[Death] = field(default_factory=list)
+    compactions: frozenset[int] = frozenset()
 
     def behaviour(self, name: str, run: int) -> Behaviour:
         script = self.runs[name]
@@ -62,7 +81,7 @@ class Scenario:
 def parse(text: str) -> Scenario:
     """Raises ValueError with the line that means nothing."""
     options: dict[str, str] = {}
-    processes: list[Process] = []
+    processes: dict[str, Process] = {}
     scenario = Scenario(a_task(), {})
     for line in text.splitlines():
         words = line.partition("#")[0].strip()
@@ -71,17 +90,24 @@ def parse(text: str) -> Scenario:
         if found := re.fullmatch(r"task((?: \w+=\S+)*)", words):
             options.update(_options(found[1].split()))
         elif found := re.fullmatch(r"process (\w+)([^:]*): (.+)", words):
-            processes.append(_process(found[1], found[2].split()))
+            processes[found[1]] = _process(found[1], found[2].split())
             scenario.runs[found[1]] = [_behaviour(run) for run in found[3].split(";")]
         elif found := re.fullmatch(r"at (\S+) kill(?: wait=(\S+))?( force)?", words):
             wait = float(found[2]) if found[2] else None
-            scenario.kills.append(KillRequested(at=float(found[1]), by="kill", wait=wait, force=bool(found[3])))
+            scenario.requests.append(KillRequested(at=float(found[1]), by="kill", wait=wait, force=bool(found[3])))
         elif found := re.fullmatch(r"at (\S+) (supervisor dies|host reboots) for (\S+)", words):
-            scenario.deaths.append((float(found[1]), float(found[3]), found[2] == "host reboots"))
+            scenario.deaths.append(Death(float(found[1]), float(found[3]), found[2] == "host reboots"))
+        elif found := re.fullmatch(r"at (\S+) disk (full|free)", words):
+            why = "the disk is full" if found[2] == "full" else ""
+            scenario.requests.append(DiskPressure(at=float(found[1]), why=why))
+        elif found := re.fullmatch(r"journal compacted at rest ([\d ]+)", words):
+            scenario.compactions = frozenset(map(int, found[1].split()))
+        elif (name := words.split()[0]) in processes:
+            processes[name] = _more(processes[name], words.removeprefix(name).strip())
         else:
             raise ValueError(f"cannot understand the line {line!r}")
     scenario.task = a_task(
-        *processes,
+        *processes.values(),
         max_failures=int(options.pop("max_failures", 1)),
         max_concurrency=int(options.pop("max_concurrency", 0)),
         finalization_wait=float(options.pop("finalization_wait", 30)),
@@ -105,7 +131,71 @@ def _process(name: str, words: list[str]) -> Process:
         daemon="daemon" in flags,
         ephemeral="ephemeral" in flags,
         final="final" in flags,
+        success_codes=_ranges(options.get("success", "0")),
     )
+
+
+def _ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """0,7-9"""
+    return tuple((int(low), int(high or low)) for low, _, high in (part.partition("-") for part in text.split(",")))
+
+
+def _more(process: Process, words: str) -> Process:
+    """What a line of its own says of a process."""
+    change: dict[str, object]
+    if found := re.fullmatch(r"waits for (.+)", words):
+        change = {"conditions": tuple(_condition(wish.split(maxsplit=1)) for wish in found[1].split(", "))}
+    elif found := re.fullmatch(r"is checked((?: \w+=\S+)*)", words):
+        options = _options(found[1].split())
+        change = {
+            "health": HealthCheck(
+                tcp=TcpCheck("http"),
+                interval=float(options.get("interval", 10)),
+                initial_interval=float(options.get("initial", 0)),
+                max_failures=int(options.get("failures", 0)),
+                min_successes=int(options.get("successes", 1)),
+            )
+        }
+    elif found := re.fullmatch(r"is stopped by (\w+)(?: within (\S+))?( alone)?", words):
+        change = {
+            "stop": Stop(
+                signal.Signals[f"SIG{found[1]}"], "main" if found[3] else "all", float(found[2]) if found[2] else None
+            )
+        }
+    elif found := re.fullmatch(r"when (.+) (fails|restarts)(.*)", words):
+        change = {"restart": (*process.restart, _rule(found[1].split(), found[2] == "restarts", found[3].split()))}
+    else:
+        raise ValueError(f"cannot understand {words!r} of process {process.name}")
+    return msgspec.structs.replace(process, **change)
+
+
+def _condition(wish: list[str]) -> Condition:
+    name, what = wish
+    if what.startswith("logs "):
+        return Condition(name, "log", what.removeprefix("logs "))
+    assert what in ("started", "healthy", "completed", "failed"), what
+    return Condition(name, what)
+
+
+def _rule(when: list[str], again: bool, how: list[str]) -> Rule:
+    options, whether = _options(word for word in when if "=" in word), {word for word in when if "=" not in word}
+    if strange := whether - {"oom", "unhealthy", "always"}:
+        raise ValueError(f"cannot understand {strange}")
+    rule = Rule(
+        codes=_ranges(options["codes"]) if "codes" in options else None,
+        signals=tuple(signal.Signals[f"SIG{name}"] for name in options.get("signals", "").split(",") if name) or None,
+        oom=True if "oom" in whether else None,
+        unhealthy=True if "unhealthy" in whether else None,
+        under=float(options["under"]) if "under" in options else None,
+        over=float(options["over"]) if "over" in options else None,
+        again=again,
+    )
+    more = {name: float(value) for name, value in _options(how).items()}
+    for name in ("budget", "reset"):
+        if name in more:
+            rule = msgspec.structs.replace(rule, **{name: int(more[name]) if name == "budget" else more[name]})
+    backoff = {name: value for name, value in more.items() if name in ("initial", "factor", "most", "jitter")}
+    return msgspec.structs.replace(rule, backoff=Backoff(**backoff)) if backoff else rule
 
 
 def _options(words: Iterable[str]) -> dict[str, str]:
@@ -127,7 +217,17 @@ _PHRASES: dict[str, Callable[..., Behaviour]] = {
     r"its children ignore SIGTERM": lambda b: replace(b, stays=NEVER),
     r"leaves children for ever": lambda b: replace(b, leaves=NEVER),
     r"leaves children for (\S+)": lambda b, s: replace(b, leaves=float(s)),
+    r"healthy after (\S+)": lambda b, s: replace(b, answers=_and(b, (float(s), True))),
+    r"unhealthy after (\S+)": lambda b, s: replace(b, answers=_and(b, (float(s), False))),
+    r"never healthy": lambda b: replace(b, answers=((0.0, False),)),
+    r"writes (.+) after (\S+)": lambda b, text, s: replace(b, lines=(*b.lines, (float(s), text))),
 }
+
+
+def _and(behaviour: Behaviour, answer: tuple[float, bool]) -> tuple[tuple[float, bool], ...]:
+    """What a check is told first of all is only what nothing else is said of."""
+    first = answer[1] and behaviour.answers == Behaviour().answers
+    return (answer,) if first else (*behaviour.answers, answer)
 
 
 def _behaviour(text: str) -> Behaviour:
@@ -142,26 +242,12 @@ def _behaviour(text: str) -> Behaviour:
     return behaviour
 
 
-class MortalWorld(FakeWorld):
-    """A world in which the supervisor dies at given times, whatever it waits for."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        super().__init__(scenario.task, scenario.behaviour, scenario.kills)
-        self.deaths = sorted(scenario.deaths)
-
-    def wait(self, wake_at: float | None) -> list[Record]:
-        death_at = self.deaths[0][0] if self.deaths else NEVER
-        facts = super().wait(min(NEVER if wake_at is None else wake_at, death_at))
-        if self.now >= death_at:
-            raise Crash
-        return facts
-
-
 def tell(scenario: Scenario) -> str:
     """What the core makes of it."""
     lines: list[str] = []
-    world = MortalWorld(scenario)
-    history = History()
+    world = PretendedWorld(
+        scenario.task, scenario.behaviour, scenario.requests, scenario.deaths, until=UNTIL, strerror=os.strerror
+    )
     told = 0
 
     def tell_effects() -> None:
@@ -184,24 +270,20 @@ def tell(scenario: Scenario) -> str:
             number = f"{seq} ({record.cause})" if record.cause else str(seq)
             lines.append(f"{record.at:7g}  {number:8} {mark} {_words(record, state)}")
 
-    while True:
-        supervisor = Supervisor(world, history, lambda: None, lambda: False, watch, initial(scenario.task))
-        try:
-            supervisor.live(patience=1000)
-        except Crash:
-            at, downtime, reboot = world.deaths.pop(0)
-            tell_effects()
-            lines.append(f"{at:7g}            the {'host reboots' if reboot else 'supervisor is killed'}")
-            if reboot:
-                world.reboot()
-            world.sleep(downtime)
-            continue
+    def died(death: Death) -> None:
         tell_effects()
-        return "\n".join(line.rstrip() for line in lines) + "\n"
+        lines.append(f"{death.at:7g}            the {'host reboots' if death.reboot else 'supervisor is killed'}")
+
+    try:
+        live(world, compactions=scenario.compactions, watch=watch, died=died, patience=1000)
+    except (NothingHappens, TimeIsUp):
+        lines.append(f"{world.now:7g}            and so on")
+    tell_effects()
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def _words(record: Record, state: State) -> str:
-    if isinstance(record, Launched | Started | Refused | Exited | Emptied | Signalled | Abandoned):
+    if isinstance(record, Launched | Started | Refused | Exited | Emptied | Signalled | Abandoned | Checked | Matched):
         run = f"{state.task.processes[record.process].name}/{record.run}"
     else:
         run = ""
@@ -232,5 +314,11 @@ def _words(record: Record, state: State) -> str:
             return f"{run} has no children left"
         case Signalled():
             return f"{run} is to get {signal.Signals(record.signal).name}"
+        case Checked():
+            return f"{run} {'passed' if record.ok else 'failed'} a health check"
+        case Matched():
+            return f"{run} wrote a line that matches {record.pattern}"
+        case DiskPressure():
+            return record.why or "there is room again"
         case Abandoned():
             return f"{run} outlived SIGKILL and is left behind"

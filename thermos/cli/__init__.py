@@ -30,6 +30,12 @@ COMMANDS = {
     "signal": "Send one signal to a process of a task.",
     "tail": "Show and follow what processes wrote.",
     "read": "Show a task's journal, record by record.",
+    "why": "Say why a task or a process is as it is.",
+    "validate": "Check task files: every error, with its place.",
+    "inspect": "Show a task file as it is understood, and where each value comes from.",
+    "graph": "Draw a task's processes, their order and the longest chain.",
+    "simulate": "Rehearse a task in virtual time, with failures of your choice.",
+    "schema": "Print the JSON Schema of task files, for editors.",
 }
 
 

@@ -101,6 +101,10 @@ ROOT = Option(
     "root", "Where tasks are kept (default: $THERMOS_ROOT, else the system's or the user's own).", metavar="DIR"
 )
 JSON = Option("json", "Print JSON for programs.", "flag")
+BIND = Option("bind", "Fill in {{NAME}}; may be given again.", "repeatable", metavar="NAME=VALUE")
+JOB = Option("job", "Which job, where an .aurora file has several.", metavar="[CLUSTER/ROLE/ENV/]NAME")
+TASK = Option("task", "Which task, where an .aurora or .thermos file has several.", metavar="NAME")
+INSTANCE = Option("instance", "The number of the instance, {{mesos.instance}}.", "number", metavar="N")
 TASK_ID = Argument("task-id", "The task's id, in full.")
 TASK_IDS = Argument("task-id", "The tasks' ids, in full.", many=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kind import JSON, Argument, Option
+from .kind import BIND, INSTANCE, JOB, JSON, TASK, Argument, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,15 +10,17 @@ if TYPE_CHECKING:
 
 HELP = """Run one task to its end; the exit status is the task's result: 0 SUCCESS, 1 FAILED, 137 LOST, 143 KILLED."""
 
-ARGUMENTS = (Argument("file", "The task: .yaml, .yml or .json, or - for standard input."),)
+ARGUMENTS = (Argument("file", "The task: .yaml, .yml, .toml, .json, .aurora or .thermos, or - for standard input."),)
 
 OPTIONS = (
     Option(
         "task-id", "The task's id (default: made from its name and the time); one that exists is resumed.", metavar="ID"
     ),
     Option("sandbox", "Where its processes run (default: in the task's directory).", metavar="DIR"),
-    Option("instance", "The number of this instance, {{mesos.instance}}.", "number", metavar="N"),
-    Option("bind", "Fill in {{NAME}}; may be given again.", "repeatable", metavar="NAME=VALUE"),
+    JOB,
+    TASK,
+    INSTANCE,
+    BIND,
     Option(
         "port",
         "Use this port (default: a free one is chosen); may be given again.",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from thermos.formats import Loaded
+    from thermos.formats.aurora.choice import Choice
 else:
     import _signal  # what `signal` wraps, without its enumerations: 5 ms
 
@@ -31,7 +32,7 @@ def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
     """The task of a file. `supervisor`: one that waits for its charge (a socket, its pid), or (-1, 0)."""
     asked = _Asked(given)
     try:
-        loaded = load(given["file"], asked.bindings)
+        loaded = load(given["file"], asked.bindings, _choice(given))
         task_id = given["task_id"]
         if task_id is None:
             task_id = accept.new_id(loaded.task(asked.values("", "", _no_ports(loaded)))["name"])
@@ -43,6 +44,15 @@ def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
         raise Cannot(str(error), 65) from None
     except accept.CannotAccept as error:
         raise Cannot(str(error), error.status) from None
+
+
+def _choice(given: dict[str, Any]) -> Choice | None:
+    """Which task of the file."""
+    if given["job"] is None and given["task"] is None:
+        return None
+    from thermos.formats.aurora.choice import Choice
+
+    return Choice(given["job"], given["task"], given["instance"])
 
 
 class _Asked:
@@ -106,8 +116,10 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     try:
         ports = accept.reserve_ports(root, task_id, loaded.ports, asked.ports)
         task = loaded.task(asked.values(task_id, user.name, ports))
-        accept.check_descriptors(_at_once(len(task["processes"]), task["max_concurrency"]))
-        group, isolation = accept.isolate(place.group, mode, task["resources"])
+        asking = [process for process in task["processes"] if "health" in process or "conditions" in process]
+        accept.check_descriptors(_at_once(len(task["processes"]), task["max_concurrency"], len(asking)))
+        users = {process["name"]: accept.user(process["user"]) for process in task["processes"] if process.get("user")}
+        group, isolation = accept.isolate(place.group, mode, task["resources"], task["processes"], loaded.aside)
         sandbox = os.path.abspath(given["sandbox"]) if given["sandbox"] else paths.sandbox_dir(root, task_id)
         settled = place.settle(
             {
@@ -125,8 +137,14 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
                 "isolation": isolation,
                 "cgroups": group,
                 "env": _environment(task, task_id, user.name, sandbox, ports, given["preserve_env"]),
+                **(
+                    {"users": {each.name: (each.uid, each.gid, each.groups) for each in users.values()}}
+                    if users
+                    else {}
+                ),
             },
             user,
+            users,
         )
     except BaseException:
         _undo(place, group, root, task_id, ports)
@@ -137,9 +155,10 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     return _take_on(given, root, task_id, "" if mode == "none" else sandbox, place.lock, supervisor)
 
 
-def _at_once(processes: int, max_concurrency: int) -> int:
-    """How many processes of a task may live at the same time."""
-    return min(processes, max_concurrency or processes)
+def _at_once(processes: int, max_concurrency: int, asking: int) -> int:
+    """How many processes of a task may live at the same time; one that is asked after takes the room of three."""
+    most = max_concurrency or processes
+    return min(processes, most) + 2 * asking
 
 
 def _undo(place: accept.Place, group: dict[str, str], root: str, task_id: str, ports: dict[str, int]) -> None:
@@ -223,7 +242,8 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
     while state is None:
         try:
             task = accepted.task
-            accept.check_descriptors(_at_once(len(task.processes), task.max_concurrency))
+            asking = [process for process in task.processes if process.health or process.conditions]
+            accept.check_descriptors(_at_once(len(task.processes), task.max_concurrency, len(asking)))
             fd = takeover.take_lock(root, task_id)
         except accept.CannotAccept as error:
             raise Cannot(str(error), error.status) from None

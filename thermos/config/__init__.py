@@ -19,20 +19,36 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .expansion import Expansion
     from .wording import Value
 
-__all__ = ["UNKNOWN", "Finding", "Reading", "check", "path_text"]
+__all__ = ["UNKNOWN", "Finding", "Reading", "check", "needs_expansion", "path_text"]
 
 
-def check(value: Value, bindings: Mapping[str, str], *, complete: bool) -> Reading:
-    """Read a task from the plain value a file held.
+def check(value: Value, bindings: Mapping[str, str], *, complete: bool, expansion: Expansion | None = None) -> Reading:
+    """Read a task from the plain value a file held, or from `expansion`'s, if that was made of it.
 
     `bindings` are what templates may name. With `complete` a name that is not bound is a finding; without, the
     values that need it are passed over, and `task` is what could be read.
     """
-    reading = Reading(bindings, complete=complete)
+    reading = Reading(bindings, complete=complete, expansion=expansion)
+    if expansion is not None:
+        value = expansion.value
+        expansion.check(reading)
     task = TASK.read(value, (), reading)
     if task is not UNKNOWN:
         check_order(task, reading)
         reading.task = task
     return reading
+
+
+def needs_expansion(value: Value) -> bool:
+    """Whether a file says anything that has to be spelled out before it is read."""
+    if not isinstance(value, dict):
+        return False
+    if "include" in value or "defaults" in value or "env_file" in value:
+        return True
+    processes = value.get("processes")
+    return isinstance(processes, list) and any(
+        isinstance(process, dict) and ("matrix" in process or "env_file" in process) for process in processes
+    )

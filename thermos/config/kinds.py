@@ -1,20 +1,21 @@
 """Kinds of value a field may take. Each reads a plain value, and refuses what it cannot take with its reason.
 
 `read(value, path, reading)` gives the value the core wants, or UNKNOWN after telling the reading why, or where a
-template in it has to wait for a binding.
+template in it has to wait for a binding. What each of them takes is said once more, for editors, in `json_schema`.
 """
 
 from __future__ import annotations
 
 import re
 
-from .reading import UNKNOWN
+from . import units
+from .reading import UNKNOWN, did_you_mean
 from .scalars import scalar
 from .wording import plain, shortened, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Protocol
 
     from .reading import Reading
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 
 LONGEST_TEXT = 131071  # bytes: Linux's MAX_ARG_STRLEN, less the final NUL; one argument, or one NAME=VALUE
-DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+TEMPLATE = r"\{\{[^&{}][^{}]*\}\}"  # what stands for something else; `templates` says of what
+LONGEST_NAME = 200  # bytes: names become parts of file names, with some characters around them
+NAME = r"[^./][^/]*"
+RANGE = r"[0-9]{1,9}(?:-[0-9]{1,9})?"
+PORT_NAME = r"[A-Za-z0-9_\-./]*[A-Za-z_][A-Za-z0-9_\-./]*"
 CONDITIONS = ("started", "healthy", "succeeded", "completed", "failed")
 _SIGNALS = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU "
@@ -33,17 +38,16 @@ _SIGNALS = (
 )
 SIGNALS = {name: number for number, name in enumerate(_SIGNALS.split(), 1)}  # signal(7), on x86 and ARM
 LAST_SIGNAL = 64
-SIZE_UNITS = {
-    "KiB": 1 << 10,
-    "MiB": 1 << 20,
-    "GiB": 1 << 30,
-    "TiB": 1 << 40,
-    "kB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-    "B": 1,
-}
+
+
+class Unfit(ValueError):
+    """A value of the right shape that still cannot be used."""
+
+
+class Verbatim(str):
+    """A text that holds no templates and that no message shows: it may be a secret."""
+
+    __slots__ = ()
 
 
 class Scalar:
@@ -52,6 +56,7 @@ class Scalar:
     __slots__ = ()
 
     def read(self, value: Value, path: Path, reading: Reading) -> Any:
+        written = value
         if isinstance(value, str) and "{{" in value:
             filled = reading.fill(value, path)
             if filled is None:
@@ -60,7 +65,8 @@ class Scalar:
         try:
             return self.accept(value)
         except ValueError as error:
-            reading.refuse(path, str(error))
+            bound = isinstance(written, str) and re.search(TEMPLATE, written) is not None
+            reading.refuse(path, str(error), relation=bound or isinstance(error, Unfit))
             return UNKNOWN
 
     def from_template(self, text: str) -> Value:
@@ -92,12 +98,35 @@ class Text(Scalar):
         return value
 
 
+class Name(Text):
+    """The name of a process or a task: Thermos's rule is `^[^./][^/]*$`, since directories are called so.
+
+    Terminals have their say too.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(may_be_empty=False)
+
+    def accept(self, value: Value) -> str:
+        name = super().accept(value)
+        if name[0] == "." or "/" in name:
+            raise ValueError(f"a name does not begin with '.' and holds no '/', got {shown(name)}")
+        if not name.isprintable():
+            raise Unfit(f"a name holds no control characters, got {shown(name)}")
+        if len(name) * 4 > LONGEST_NAME and len(name.encode()) > LONGEST_NAME:
+            raise Unfit(f"a name is at most {LONGEST_NAME} bytes long, got {len(name.encode())}")
+        return name
+
+
 class Flag(Scalar):
     __slots__ = ()
 
     def accept(self, value: Value) -> bool:
         if not isinstance(value, bool):
-            raise ValueError(f"expected true or false, got {shown(value)}")
+            quoted = "; remove the quotes" if value in ("true", "false") else ""
+            raise ValueError(f"expected true or false, got {shown(value)}{quoted or _meant_flag(value)}")
         return value
 
 
@@ -111,9 +140,9 @@ class Whole(Scalar):
         self.high = high
 
     def accept(self, value: Value) -> int:
+        value = _whole(value)
         if not isinstance(value, int) or isinstance(value, bool):
-            quoted = "; remove the quotes" if isinstance(value, str) and value.isdecimal() else ""
-            raise ValueError(f"expected a whole number, got {shown(value)}{quoted}")
+            raise ValueError(f"expected a whole number, got {shown(value)}{_quoted(value)}")
         _check_range(value, self.low, self.high)
         return value
 
@@ -129,13 +158,27 @@ class Number(Scalar):
 
     def accept(self, value: Value) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise ValueError(f"expected a number, got {shown(value)}")
+            raise ValueError(f"expected a number, got {shown(value)}{_quoted(value)}")
         _check_range(value, self.low, self.high)
         return float(value)
 
 
+class Cores(Number):
+    """Processors, as a number, or in thousandths with an `m`, as Kubernetes has it. Gives a number."""
+
+    __slots__ = ()
+
+    def accept(self, value: Value) -> float:
+        if isinstance(value, str):
+            if not re.fullmatch(units.CORES, value):
+                meant = f", did you mean '{value.lower()}'?" if re.fullmatch(units.CORES, value.lower()) else ""
+                raise ValueError(f"expected cores, such as 1.5 or '500m', got {shown(value)}{meant or _quoted(value)}")
+            return _in_range(int(value[:-1]) / 1000, value, self.low, self.high)
+        return super().accept(value)
+
+
 class Duration(Scalar):
-    """Seconds, as a number or a text with a unit. Gives seconds from 0 to `high`."""
+    """Seconds, as a number or a text with units. Gives seconds from 0 to `high`."""
 
     __slots__ = ("high",)
 
@@ -143,9 +186,12 @@ class Duration(Scalar):
         self.high = high
 
     def accept(self, value: Value) -> float:
-        seconds = _with_unit(value, DURATION_UNITS, "seconds, or a text such as '500ms', '30s', '2m', '1h'")
-        _check_range(seconds, 0, self.high)
-        return float(seconds)
+        seconds = units.duration(value) if isinstance(value, str) else value
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+            expected = "seconds, or a text such as '500ms', '30s', '2m', '1h30m', '1d'"
+            meant = units.meant_duration(value) if isinstance(value, str) else ""
+            raise ValueError(f"expected {expected}, got {shown(value)}{meant}")
+        return float(_in_range(seconds, value, 0, self.high))
 
 
 class Size(Scalar):
@@ -157,9 +203,12 @@ class Size(Scalar):
         self.high = high
 
     def accept(self, value: Value) -> int:
-        expected = "bytes, or a text such as '256MiB' (KiB MiB GiB TiB; kB MB GB TB)"
-        size = _with_unit(value, SIZE_UNITS, expected)
-        _check_range(size, 1, self.high)
+        size = units.size(value) if isinstance(value, str) else value
+        if not isinstance(size, (int, float)) or isinstance(size, bool):
+            expected = "bytes, or a text such as '256MiB' (KiB MiB GiB TiB; kB MB GB TB)"
+            meant = units.meant_size(value) if isinstance(value, str) else ""
+            raise ValueError(f"expected {expected}, got {shown(value)}{meant}")
+        _in_range(size, value, 1, self.high)
         if isinstance(value, float) and not value.is_integer():
             raise ValueError(f"expected whole bytes, got {shown(value)}")
         return round(size)
@@ -177,7 +226,7 @@ class ListOf:
         self.or_one = or_one
 
     def read(self, value: Value, path: Path, reading: Reading) -> Any:
-        if self.or_one and not isinstance(value, list):
+        if self.or_one and not isinstance(value, list) and isinstance(value, dict) == isinstance(self.item, Record):
             return [self.item.read(value, path, reading)]
         if not isinstance(value, list):
             reading.refuse(path, f"expected {self.what}, got {shown(value)}")
@@ -203,13 +252,14 @@ class Variables:
         variables: dict[str, Any] = {}
         for name, item in value.items():
             here = (*path, name)
-            variables[name] = text = self.text.read(item, here, reading)
+            text = item if isinstance(item, Verbatim) else self.text.read(item, here, reading)
+            variables[name] = text if text is UNKNOWN else str(text)
             try:
                 check_variable(name)
                 if text is not UNKNOWN:
                     check_text(f"{name}={text}")
             except ValueError as error:
-                reading.refuse(here, str(error), at_key=True)
+                reading.refuse(here, str(error), at_key=True, relation=isinstance(error, Unfit))
         return variables
 
 
@@ -226,7 +276,9 @@ class Word(Scalar):
 
     def accept(self, value: Value) -> Any:
         if not isinstance(value, str) or value not in self.meanings:
-            raise ValueError(f"expected {' or '.join(self.meanings)}, got {shown(value)}")
+            *first, last = self.meanings
+            expected = f"expected {', '.join(first)} or {last}"
+            raise ValueError(f"{expected}, got {shown(value)}{_meant(value, self.meanings)}")
         return self.meanings[value]
 
 
@@ -238,9 +290,12 @@ class Signal(Scalar):
     def accept(self, value: Value) -> int:
         if isinstance(value, str) and (number := SIGNALS.get(value.removeprefix("SIG"))):
             return number
-        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LAST_SIGNAL:
+        value = _whole(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            _check_range(value, 1, LAST_SIGNAL)
             return value
-        raise ValueError(f"expected the name of a signal, such as TERM, or its number, got {shown(value)}")
+        meant = _meant(value.upper().removeprefix("SIG"), SIGNALS) if isinstance(value, str) else ""
+        raise ValueError(f"expected the name of a signal, such as TERM, or its number, got {shown(value)}{meant}")
 
 
 class Range(Scalar):
@@ -256,17 +311,21 @@ class Range(Scalar):
         return scalar(text)
 
     def accept(self, value: Value) -> tuple[int, int]:
-        ends = value.split("-") if isinstance(value, str) else [str(value)]
-        if isinstance(value, bool) or not all(end.isascii() and end.isdigit() for end in ends) or len(ends) > 2:
+        if isinstance(value, str) and re.fullmatch(RANGE, value):
+            first, _, last = value.partition("-")
+            ends = int(first), int(last or first)
+            for end in ends:
+                _in_range(end, value, self.low, self.high)
+            if ends[0] > ends[1]:
+                raise Unfit(f"the range {value} ends before it begins")
+            return ends
+        value = _whole(value)
+        if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError(
                 f"expected a whole number, or a range such as '{self.low}-{self.high}', got {shown(value)}"
             )
-        first, last = int(ends[0]), int(ends[-1])
-        for end in (first, last):
-            _check_range(end, self.low, self.high)
-        if first > last:
-            raise ValueError(f"the range {value} ends before it begins")
-        return first, last
+        _check_range(value, self.low, self.high)
+        return value, value
 
 
 class Port(Scalar):
@@ -281,11 +340,12 @@ class Port(Scalar):
         return port
 
     def accept(self, value: Value) -> str:
+        value = _whole(value)
         if isinstance(value, int) and not isinstance(value, bool):
             _check_range(value, 1, 65535)
             return str(value)
-        if not isinstance(value, str) or not re.fullmatch(r"[\w\-./]*[^\d\W][\w\-./]*", value):
-            raise ValueError(f"expected the name of a port, or its number, got {shown(value)}")
+        if not isinstance(value, str) or not re.fullmatch(PORT_NAME, value):
+            raise ValueError(f"expected the name of a port, or its number, got {shown(value)}{_quoted(value)}")
         return value
 
 
@@ -299,7 +359,7 @@ class Pattern(Text):
         try:
             re.compile(text)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{shown(text)} is no regular expression: {error}") from None
+            raise Unfit(f"{shown(text)} is no regular expression: {error}") from None
         return text
 
 
@@ -335,12 +395,25 @@ class Awaited:
         if isinstance(value, dict) and set(value) == {"log"}:
             pattern = self.pattern.read(value["log"], (*here, "log"), reading)
             return name, filled, "log", pattern
-        if not isinstance(value, str) or value not in CONDITIONS:
-            got = "a mapping" if isinstance(value, dict) else shown(value)
-            hint = reading.did_you_mean(value, CONDITIONS) if isinstance(value, str) else ""
-            reading.refuse(here, f"expected {', '.join(CONDITIONS)} or {{log: REGEX}}, got {got}{hint}")
+        condition: Any = reading.fill(value, here) if isinstance(value, str) and "{{" in value else value
+        if condition is None and value is not None:
             return name, UNKNOWN, "succeeded", ""
-        return name, filled, value, ""
+        if not isinstance(condition, str) or condition not in CONDITIONS:
+            hint = _meant(condition, CONDITIONS)
+            reading.refuse(here, f"expected {', '.join(CONDITIONS)} or {{log: REGEX}}, got {shown(condition)}{hint}")
+            return name, UNKNOWN, "succeeded", ""
+        return name, filled, condition, ""
+
+
+class Matrix:
+    """The copies of a process; see `matrix`, which is needed only by a file that has one."""
+
+    __slots__ = ()
+
+    def read(self, value: Value, path: Path, reading: Reading) -> Any:
+        from .matrix import combinations
+
+        return combinations(value, path, reading)
 
 
 class Field:
@@ -362,7 +435,7 @@ class Field:
 class Record:
     """A mapping with fields of its own, all of them known. `finish` makes of what was read what the core wants."""
 
-    __slots__ = ("fields", "finish", "what")
+    __slots__ = ("_silence", "fields", "finish", "what")
 
     def __init__(
         self,
@@ -373,45 +446,60 @@ class Record:
         self.what = what
         self.fields = fields
         self.finish = finish
+        # What silence means, read once; not what could be changed by who gets it.
+        self._silence: dict[str, Any] = {
+            name: field.kind.accept(field.default)
+            for name, field in fields.items()
+            if isinstance(field.kind, Scalar) and field.default is not None
+        }
 
     def read(self, value: Value, path: Path, reading: Reading) -> Any:
         if not isinstance(value, dict):
             reading.refuse(path, f"expected {self.what} (a mapping), got {shown(value)}")
             return UNKNOWN
-        for name in value:
-            if name not in self.fields:
-                hint = reading.did_you_mean(name, self.fields) or f"; the fields of {self.what} are {self._names()}"
-                reading.refuse((*path, name), f"unknown field {shortened(name)!r}{hint}", at_key=True)
+        fields = self.fields
+        if not value.keys() <= fields.keys():
+            self._refuse_unknown(value, path, reading)
         record: dict[str, Any] = {}
-        for name, field in self.fields.items():
-            if field.omit and value.get(name) is None:
+        for name, field in fields.items():
+            given = value.get(name)
+            if given is not None:
+                record[name] = field.kind.read(given, (*path, name), reading)
+            elif field.omit:
                 continue
-            given = value.get(name, field.default)
-            if name not in value and field.required:
+            elif name in value and (field.required or field.default is not None):
+                record[name] = field.kind.read(given, (*path, name), reading)  # which refuses null in its own words
+            elif field.required:
                 reading.refuse(path, f"missing field {name!r}")
                 record[name] = UNKNOWN
-            elif given is None and field.default is None and not field.required:
+            elif name in self._silence:
+                record[name] = self._silence[name]
+            elif field.default is None:
                 record[name] = None
             else:
-                record[name] = field.kind.read(given, (*path, name), reading)
+                record[name] = field.kind.read(field.default, (*path, name), reading)
         return self.finish(record, path, reading) if self.finish is not None else record
 
-    def _names(self) -> str:
-        return ", ".join(self.fields)
+    def _refuse_unknown(self, value: dict[str, Value], path: Path, reading: Reading) -> None:
+        for name in value:
+            if name not in self.fields:
+                known = ", ".join(self.fields)
+                hint = reading.did_you_mean(name, self.fields) or f"; the fields of {self.what} are {known}"
+                reading.refuse((*path, name), f"unknown field {shortened(name)!r}{hint}", at_key=True)
 
 
 def check_text(text: str) -> None:
     """Raise ValueError for what execve(2) cannot carry."""
     if "\0" in text:
-        raise ValueError("it holds a zero byte, which no program can be given")
+        raise Unfit("it holds a zero byte, which no program can be given")
     if len(text) * 4 <= LONGEST_TEXT and text.isascii():
         return
     try:
         length = len(text.encode())
     except UnicodeEncodeError:
-        raise ValueError("it holds half of a surrogate pair, which is no character") from None
+        raise Unfit("it holds half of a surrogate pair, which is no character") from None
     if length > LONGEST_TEXT:
-        raise ValueError(f"it is {length} bytes long; Linux takes at most {LONGEST_TEXT} in one argument or variable")
+        raise Unfit(f"it is {length} bytes long; Linux takes at most {LONGEST_TEXT} in one argument or variable")
 
 
 def check_variable(name: str) -> None:
@@ -422,21 +510,43 @@ def check_variable(name: str) -> None:
         raise ValueError("templates are not filled in in the name of a variable")
 
 
-def _with_unit(value: Value, units: Mapping[str, float], expected: str) -> float:
-    """The number a value stands for, its unit applied; a number alone has the unit 1."""
-    number = value
-    factor: float = 1
-    if isinstance(value, str):
-        digits = value.rstrip("".join(units))
-        unit = value[len(digits) :]
-        number = scalar(digits.rstrip(" "))
-        factor = units.get(unit, 1) if unit in units or not unit else 0
-    if not isinstance(number, (int, float)) or isinstance(number, bool) or not factor:
-        raise ValueError(f"expected {expected}, got {shown(value)}")
-    return number * factor
+def _whole(value: Value) -> Value:
+    """`3` for `3.0`: some that write JSON know no other numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
 
 
 def _check_range(number: float, low: float, high: float) -> None:
     if not low <= number <= high:
         expected = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
-        raise ValueError(f"expected {expected}, got {shown(number)}")
+        error = Unfit if number != number else ValueError  # no schema can speak of what is not a number
+        raise error(f"expected {expected}, got {shown(number)}")
+
+
+def _in_range(number: float, written: Value, low: float, high: float) -> float:
+    """The number, unless it is out of range; of a text no pattern can tell."""
+    try:
+        _check_range(number, low, high)
+    except ValueError as error:
+        raise (Unfit if isinstance(written, str) else type(error))(str(error)) from None
+    return number
+
+
+def _quoted(value: Value) -> str:
+    """Advice where a number was written as a text."""
+    if isinstance(value, str) and isinstance(scalar(value), (int, float)) and not isinstance(scalar(value), bool):
+        return "; remove the quotes"
+    return ""
+
+
+def _meant_flag(value: Value) -> str:
+    if not isinstance(value, str):
+        return ""
+    word = value.lower()
+    if word in ("yes", "on", "y", "true", "t"):
+        return ": write true"
+    return ": write false" if word in ("no", "off", "n", "false", "f") else ""
+
+
+def _meant(value: Value, known: Iterable[str]) -> str:
+    """`, did you mean 'x'?`, or nothing."""
+    return did_you_mean(value, known) if isinstance(value, str) else ""

@@ -6,7 +6,7 @@ Linear in the number of processes and of places where one is named after another
 from __future__ import annotations
 
 from .reading import UNKNOWN
-from .wording import shortened, shown
+from .wording import shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .reading import Reading
     from .wording import Path
 
-LONGEST_NAME = 200  # bytes: names become parts of file names, with some characters around them
 NAMED_IN_A_CYCLE = 10
 
 
@@ -50,7 +49,7 @@ class Graph:
         node = self.nodes.get(name) if name is not UNKNOWN else None
         if node is None and name is not UNKNOWN and self.whole:
             hint = self.reading.did_you_mean(name, self.nodes)
-            self.reading.refuse(path, f"there is no process {shortened(name)!r}{hint}")
+            self.reading.refuse(path, f"there is no process {shortened(name)!r}{hint}", relation=True)
         return node
 
     def link(
@@ -66,15 +65,16 @@ class Graph:
         if first["final"] != then["final"]:
             final, other = (before, node) if first["final"] else (node, before)
             why = f"{final.shown} is final and {other.shown} is not: finalizers start when all others have ended"
-            self.reading.refuse(path, why)
+            self.reading.refuse(path, why, relation=True)
         elif on == "healthy" and "health" not in first:
-            self.reading.refuse(path, f"{before.shown} has no health check: give it one with 'health'")
+            self.reading.refuse(path, f"{before.shown} has no health check: give it one with 'health'", relation=True)
         elif on == "succeeded" and first["daemon"] is True:
             why = f"{node.shown} cannot come after the daemon {before.shown}, which has no end"
-            self.reading.refuse(path, f"{why}; it may wait for it to be started or healthy: {{{before.name}: started}}")
+            advice = f"it may wait for that one to be started or healthy, as in {{{shortened(before.name)}: started}}"
+            self.reading.refuse(path, f"{why}; {advice}", relation=True)
         elif on in ("succeeded", "completed", "failed") and first["ephemeral"] and not then["ephemeral"]:
             why = f"{node.shown} cannot come after {before.shown}, which is ephemeral: the task would not wait for it"
-            self.reading.refuse(path, why)
+            self.reading.refuse(path, why, relation=True)
 
 
 def check_order(task: dict[str, Any], reading: Reading) -> None:
@@ -106,7 +106,7 @@ def _check_orders(graph: Graph, constraints: list[Any], reading: Reading) -> Non
             graph.link(before, this, path)
             before = this
     for cycle, path in _cycles(nodes):
-        reading.refuse(path, _describe(cycle))
+        reading.refuse(path, _describe(cycle), relation=True)
     for node in nodes:
         node.process["after"] = list(dict.fromkeys(before.name for before, on, _, _ in node.after if on == "succeeded"))
         others = {(before.name, on, pattern): None for before, on, pattern, _ in node.after if on != "succeeded"}
@@ -120,14 +120,9 @@ def _check_commands(processes: list[Any], reading: Reading) -> None:
     for number, process in enumerate(processes):
         if process is UNKNOWN:
             continue
-        path = ("processes", number)
-        cmdline, argv = process["cmdline"], process["argv"]
-        if cmdline is None and argv is None:
-            reading.refuse(path, "missing field 'cmdline' (run by bash) or 'argv' (a program and its arguments)")
-        elif cmdline is not None and argv is not None:
-            reading.refuse(path, "it has both 'cmdline' and 'argv': keep one")
-        elif isinstance(argv, list) and argv[0] == "":
-            reading.refuse((*path, "argv", 0), "it is empty, and should be the program to run")
+        if process["cmdline"] is None and process["argv"] is None:
+            why = "missing field 'cmdline' (run by bash) or 'argv' (a program and its arguments)"
+            reading.refuse(("processes", number), why, relation=True)  # since `defaults` may give it
 
 
 def _graph(processes: list[Any], reading: Reading) -> Graph:
@@ -142,27 +137,15 @@ def _graph(processes: list[Any], reading: Reading) -> Graph:
         path = ("processes", number, "name")
         first = nodes.setdefault(node.name, node)
         if first is not node:
-            reading.refuse(path, f"duplicate name: processes[{first.number}] is called {node.shown} too")
-        check_name(node.name, path, reading)
+            where = reading.shown(("processes", first.number), path)
+            reading.refuse(path, f"duplicate name: {where} is called {node.shown} too", relation=True)
     return Graph(nodes, reading, whole=whole)
 
 
 def _check_task_name(task: dict[str, Any], reading: Reading) -> None:
-    if task["name"] is not None:
-        if task["name"] is not UNKNOWN:
-            check_name(task["name"], ("name",), reading)
-    elif task["processes"] is not UNKNOWN and task["processes"][0] is not UNKNOWN:
-        task["name"] = task["processes"][0]["name"]
-
-
-def check_name(name: str, path: Path, reading: Reading) -> None:
-    """Thermos's rule is `^[^./][^/]*$`: names become names of directories. Terminals have their say too."""
-    if name[0] == "." or "/" in name:
-        reading.refuse(path, f"a name does not begin with '.' and holds no '/', got {shown(name)}")
-    elif not name.isprintable():
-        reading.refuse(path, f"a name holds no control characters, got {shown(name)}")
-    elif len(name.encode()) > LONGEST_NAME:
-        reading.refuse(path, f"a name is at most {LONGEST_NAME} bytes long, got {len(name.encode())}")
+    processes = task["processes"]
+    if task["name"] is None and processes is not UNKNOWN and processes[0] is not UNKNOWN:
+        task["name"] = processes[0]["name"]
 
 
 def _cycles(nodes: Iterable[Node]) -> Iterator[tuple[list[Node], Path]]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from .expansion import Expansion
     from .wording import Path
 
 SUGGESTIONS = 20  # names looked up for "did you mean": each costs a comparison with every known one
@@ -23,37 +24,50 @@ UNKNOWN = Unknown()
 
 
 class Finding:
-    """Something wrong: about the value at `path`, or about the field's own name there (`at_key`)."""
+    """Something wrong: about the value at `path`, or about the field's own name there (`at_key`).
 
-    __slots__ = ("at_key", "message", "path")
+    A `relation` is wrong only beside something else (other fields, names, what a template stands for); the rest shows
+    in the value by itself, and the JSON Schema refuses it too.
+    """
 
-    def __init__(self, path: Path, message: str, at_key: bool = False) -> None:
+    __slots__ = ("at_key", "path", "relation", "why")
+
+    def __init__(self, path: Path, why: str, at_key: bool = False, relation: bool = False) -> None:
         self.path = path
-        self.message = message
+        self.why = why
         self.at_key = at_key
+        self.relation = relation
 
 
 class Reading:
-    __slots__ = ("bindings", "complete", "deferred", "findings", "ports", "suggested", "task")
+    """`expansion`: how what is read was made from what the file says, where that differs."""
 
-    def __init__(self, bindings: Mapping[str, str], *, complete: bool) -> None:
+    __slots__ = ("bindings", "complete", "deferred", "expansion", "findings", "ports", "suggested", "task")
+
+    def __init__(self, bindings: Mapping[str, str], *, complete: bool, expansion: Expansion | None = None) -> None:
         self.bindings = bindings
         self.complete = complete
+        self.expansion = expansion
         self.deferred = False  # some value waits for a name that is not bound yet
         self.findings: list[Finding] = []
         self.ports: dict[str, None] = {}  # names of ports mentioned, in order
         self.suggested = 0
         self.task: dict[str, Any] | None = None
 
-    def refuse(self, path: Path, why: str, *, at_key: bool = False) -> None:
-        self.findings.append(Finding(path, f"cannot use {path_text(path)}: {why}", at_key))
+    def refuse(self, path: Path, why: str, *, at_key: bool = False, relation: bool = False) -> None:
+        self.findings.append(Finding(path, why, at_key, relation))
+
+    def shown(self, path: Path, beside: Path) -> str:
+        """A path as the file has it, for a message about `beside`."""
+        return path_text(path) if self.expansion is None else self.expansion.shown(path, beside)
 
     def fill(self, text: str, path: Path) -> str | None:
         """The text with its templates filled in; None where that is wrong or has to wait."""
+        bindings = self.bindings if self.expansion is None else self.expansion.bindings(path, self.bindings)
         try:
-            filled = fill(text, self.bindings)
+            filled = fill(text, bindings)
         except ValueError as error:
-            self.refuse(path, str(error))
+            self.refuse(path, str(error), relation=True)
             return None
         for name in filled.names:
             port = port_named(name)
@@ -62,18 +76,28 @@ class Reading:
         if not filled.unbound:
             return filled.text
         self.deferred = True
-        if self.complete:
-            for name in filled.unbound:
-                hint = self.did_you_mean(name, self.bindings)
-                self.refuse(path, f"nothing is bound to {{{{{name}}}}}{hint or f': give it with --bind {name}=VALUE'}")
+        for name in filled.unbound:
+            if name.startswith("matrix."):
+                self._refuse_matrix(name, path)
+            elif self.complete:
+                hint = self.did_you_mean(name, bindings)
+                why = f"nothing is bound to {{{{{name}}}}}{hint or f': give it with --bind {name}=VALUE'}"
+                self.refuse(path, why, relation=True)
         return None
+
+    def _refuse_matrix(self, name: str, path: Path) -> None:
+        why = "no 'matrix' is in force here" if self.expansion is None else self.expansion.no_axis(name, path)
+        if why:
+            self.refuse(path, f"there is no {{{{{name}}}}}: {why}", relation=True)
 
     def did_you_mean(self, name: str, known: Iterable[str]) -> str:
         """`, did you mean 'x'?`, or nothing."""
         self.suggested += 1
-        if self.suggested > SUGGESTIONS:
-            return ""
-        from difflib import get_close_matches
+        return did_you_mean(name, known) if self.suggested <= SUGGESTIONS else ""
 
-        near = get_close_matches(name[:100], list(known), 1)
-        return f", did you mean {near[0]!r}?" if near else ""
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name[:100], list(known), 1)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _ENDS = {"code": "codes", "signal": "signals", "uptime_under": "under", "uptime_over": "over"}
 _CHECK = {
+    "exec": "command",
     "initial_interval_secs": "initial_interval",
     "interval_secs": "interval",
     "timeout_secs": "timeout",
@@ -22,15 +23,27 @@ _CHECK = {
 _KINDS = ("http", "tcp", "exec")
 
 
+def finish_commands(process: dict[str, Any], path: Path, reading: Reading) -> Any:
+    """What a process, or the defaults of all, may not say of what is run."""
+    argv = process.get("argv")
+    if process.get("cmdline") is not None and argv is not None:
+        reading.refuse(path, "it has both 'cmdline' and 'argv': keep one")
+    if isinstance(argv, list) and argv[0] == "":
+        reading.refuse((*path, "argv", 0), "it is empty, and should be the program to run")
+    return process
+
+
 def finish_rule(rule: dict[str, Any], path: Path, reading: Reading) -> Any:
     """`thermos.core.task.Rule`."""
     ends = rule.pop("on")
     if ends is UNKNOWN:
         return UNKNOWN
-    rule.update((_ENDS.get(name, name), value) for name, value in ends.items())
+    said: dict[str, Any] = ends
+    for name, value in said.items():
+        rule[_ENDS.get(name, name)] = value
     rule["again"] = rule.pop("action")
-    backoff = rule.get("backoff")
-    if isinstance(backoff, dict) and "max" in backoff:
+    backoff: Any = rule.get("backoff", UNKNOWN)
+    if backoff is not UNKNOWN and "max" in backoff:
         backoff["most"] = backoff.pop("max")
     if rule["again"] is False and ("budget" in rule or "backoff" in rule):
         reading.refuse(path, "with 'action: fail' there is no restart, and so neither 'budget' nor 'backoff'")
@@ -43,8 +56,8 @@ def finish_check(check: dict[str, Any], path: Path, reading: Reading) -> Any:
     if len(kinds) != 1:
         got = f"it has {' and '.join(kinds)}" if kinds else "it has none"
         reading.refuse(path, f"expected one of {', '.join(_KINDS)}; {got}")
-    command = check.get("exec")
-    if isinstance(command, dict) and len(command) != 1:
+    command: Any = check.get("exec", UNKNOWN)
+    if command is not UNKNOWN and len(command) != 1:
         reading.refuse(
             (*path, "exec"), "expected either 'cmdline' (run by bash) or 'argv' (a program and its arguments)"
         )

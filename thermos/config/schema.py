@@ -1,17 +1,21 @@
 """Every field of a task file: its kind and its default. The only place that knows them.
 
 The words and the defaults are Thermos's. Besides what the core's structs hold there are `constraints`, which become
-part of each process's `after`, and `gpu`, which Thermos files carry as 0.
+part of each process's `after`, `gpu`, which Thermos files carry as 0, and what is spelled out before anything here is
+read (see `expansion`): `include`, `defaults`, `env_file`, `matrix`.
 """
 
 from __future__ import annotations
 
 from .kinds import (
     Awaited,
+    Cores,
     Duration,
     Field,
     Flag,
     ListOf,
+    Matrix,
+    Name,
     Number,
     Port,
     Range,
@@ -23,17 +27,18 @@ from .kinds import (
     Whole,
     Word,
 )
-from .rows import finish_check, finish_rule
+from .rows import finish_check, finish_commands, finish_rule
 
 COUNT = Whole(0, 2**31 - 1)
 SECONDS = Duration(1e9)  # some thirty years
 BYTES = Size(2**63 - 1)
 NAME = Text(may_be_empty=False)
+FILES = ListOf(Text(may_be_empty=False), "the name of a file or a list of them", or_one=True)
 
 RESOURCES = Record(
     "resources",
     {
-        "cpu": Field(Number(0.01, 1e6)),  # cores; the kernel gives no less than 1 ms in 100
+        "cpu": Field(Cores(0.01, 1e6)),  # cores; the kernel gives no less than 1 ms in 100
         "ram": Field(BYTES),
         "disk": Field(BYTES),
         "pids": Field(Whole(1, 2**22)),  # the most a kernel can number
@@ -44,7 +49,7 @@ RESOURCES = Record(
 WITHIN = Record("a process's resources", {name: RESOURCES.fields[name] for name in ("cpu", "ram", "pids")})
 
 STOP = Record(
-    "how to stop",
+    "the way to stop",
     {
         "signal": Field(Signal(), omit=True),
         "to": Field(Word({"all": "all", "group": "group", "main": "main"}), omit=True),
@@ -65,7 +70,7 @@ BACKOFF = Record(
 
 CODES = Range(0, 255)
 ENDS = Record(
-    "what a rule is about",
+    "the ends that a rule is about",
     {
         "code": Field(ListOf(CODES, "an exit code, a range of them, or a list", at_least=1, or_one=True), omit=True),
         "signal": Field(ListOf(Signal(), "a signal or a list of them", at_least=1, or_one=True), omit=True),
@@ -126,7 +131,7 @@ HEALTH = Record(
 PROCESS = Record(
     "a process",
     {
-        "name": Field(NAME, required=True),
+        "name": Field(Name(), required=True),
         "cmdline": Field(Text()),
         "argv": Field(ListOf(Text(), "a list of a program and its arguments", at_least=1)),
         "max_failures": Field(COUNT, 1),
@@ -142,10 +147,20 @@ PROCESS = Record(
         "restart": Field(ListOf(RULE, "a restart rule or a list of them", or_one=True), omit=True),
         "health": Field(HEALTH, omit=True),
         "env": Field(Variables(), omit=True),
+        "env_file": Field(FILES, omit=True),
         "cwd": Field(Text(may_be_empty=False), omit=True),
         "user": Field(NAME, omit=True),
         "resources": Field(WITHIN, omit=True),
+        "matrix": Field(Matrix(), omit=True),
     },
+    finish_commands,
+)
+
+NOT_SHARED = ("name", "env_file", "matrix")  # each process's own
+DEFAULTS = Record(
+    "the defaults of processes",
+    {name: Field(field.kind, omit=True) for name, field in PROCESS.fields.items() if name not in NOT_SHARED},
+    finish_commands,
 )
 
 CONSTRAINT = Record("a constraint", {"order": Field(ListOf(NAME, "a list of names of processes"), required=True)})
@@ -153,7 +168,7 @@ CONSTRAINT = Record("a constraint", {"order": Field(ListOf(NAME, "a list of name
 TASK = Record(
     "a task",
     {
-        "name": Field(NAME),  # silence: the name of the first process
+        "name": Field(Name()),  # silence: the name of the first process
         "processes": Field(ListOf(PROCESS, "a list of at least one process", at_least=1), required=True),
         "max_failures": Field(COUNT, 1),
         "max_concurrency": Field(COUNT, 0),
@@ -161,6 +176,9 @@ TASK = Record(
         "user": Field(NAME),
         "resources": Field(RESOURCES, {}),
         "env": Field(Variables(), {}),
+        "env_file": Field(FILES, omit=True),
+        "include": Field(FILES, omit=True),
+        "defaults": Field(DEFAULTS, omit=True),
         "constraints": Field(ListOf(CONSTRAINT, "a list of constraints"), []),
     },
 )

@@ -1,6 +1,6 @@
 """Numbers with a unit, as people write them: `1h30m`, `256MiB`, `500m` of a processor.
 
-The patterns are what a text has to match; the JSON Schema shows the same ones to editors.
+The patterns say which texts are one; editors are shown the same ones by the JSON Schema.
 """
 
 from __future__ import annotations
@@ -20,30 +20,64 @@ SIZES = {
     "B": 1,
 }
 _NUMBER = r"(?:[0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})"
+#: The largest unit first, each at most once, as in `1d12h` or `2 m 30 s`; or a number alone.
 DURATION = (
     rf"{_NUMBER}|(?=[0-9.])(?!.* $)"
     rf"(?:{_NUMBER} ?d ?)?(?:{_NUMBER} ?h ?)?(?:{_NUMBER} ?m(?!s) ?)?(?:{_NUMBER} ?s ?)?(?:{_NUMBER} ?ms)?"
 )
-SIZE = rf"[0-9]{{1,20}} ?B?|{_NUMBER} ?(?:{'|'.join(unit for unit in SIZES if unit != 'B')})"
+SIZE = rf"[0-9]{{1,20}}(?: ?B)?|{_NUMBER} ?(?:[KMGT]iB|[kMGT]B)"
 CORES = r"[0-9]{1,10}m"
 
-# What people write instead. Which of two a plain `M` means differs from tool to tool.
 _DURATION_WORDS = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
-    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
-    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "h"),
-    **dict.fromkeys(("d", "day", "days"), "d"),
-    **dict.fromkeys(("ms", "msec", "msecs", "millisecond", "milliseconds"), "ms"),
+    **dict.fromkeys(("D", "day", "days"), "d"),
+    **dict.fromkeys(("H", "hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("M", "min", "mins", "minute", "minutes"), "m"),
+    **dict.fromkeys(("S", "sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("MS", "msec", "msecs", "millisecond", "milliseconds", "milli", "millis"), "ms"),
 }
-_SIZE_WORDS = {
-    **{f"{letter}{rest}": (f"{unit}iB", f"{small}B") for letter, unit, small in _LETTERS for rest in ("", "b")}
-    for _LETTERS in ((("k", "K", "k"), ("m", "M", "M"), ("g", "G", "G"), ("t", "T", "T")),)
-} if False else {}
 
 
 def duration(text: str) -> float | None:
     """Seconds; None for what is no duration."""
+    digits = text.rstrip("dhms")
+    if digits.isascii() and digits.isdigit() and len(digits) <= 20 and text[len(digits) :] in DURATIONS:
+        return int(digits) * DURATIONS[text[len(digits) :]]
     if not re.fullmatch(DURATION, text):
         return None
     parts = re.findall(rf"({_NUMBER}) ?(ms|[dhms])", text)
     return sum(float(number) * DURATIONS[unit] for number, unit in parts) if parts else float(text)
+
+
+def size(text: str) -> float | None:
+    """Bytes; None for what is no size."""
+    digits = text.rstrip("kKMGTiB")
+    unit = text[len(digits) :] or "B"
+    digits = digits.removesuffix(" ")
+    if unit not in SIZES or not re.fullmatch(SIZE, text):
+        return None
+    return (float(digits) if "." in digits else int(digits)) * SIZES[unit]
+
+
+def meant_duration(text: str) -> str:
+    """`, did you mean '30s'?` for `30 sec`, or nothing."""
+    meant = re.sub(
+        r" *(?:and|,)? *([0-9.]+) *([A-Za-z]+)",
+        lambda part: part[1] + _DURATION_WORDS.get(part[2], _DURATION_WORDS.get(part[2].lower(), part[2])),
+        text[:60].strip(),
+    )
+    return f", did you mean {meant!r}?" if meant != text and duration(meant) is not None else ""
+
+
+def meant_size(text: str) -> str:
+    """`, did you mean '256MiB' or '256MB'?` for `256mb`, or nothing.
+
+    Tools differ in what they mean by `M`, so both are shown; only `Mi` leaves no doubt.
+    """
+    found = re.fullmatch(rf" *({_NUMBER}) *([kmgt])(i?)b? *", text, re.IGNORECASE)
+    if found is not None:
+        number, letter, binary = found.groups()
+        decimal = "k" if letter in "kK" else letter.upper()
+        other = "" if binary else f" or {f'{number}{decimal}B'!r}"
+        return f", did you mean {f'{number}{letter.upper()}iB'!r}{other}?"
+    found = re.fullmatch(rf" *({_NUMBER}) *(?:b|bytes?) *", text, re.IGNORECASE)
+    return f", did you mean {f'{found[1]}B'!r}?" if found is not None and "." not in found[1] else ""

@@ -26,7 +26,7 @@ import msgspec
 from .effects import Effect, End, Launch, Signal
 from .fold import Result
 from .records import Abandoned, Exited, Launched, Record, Signalled, StageEntered
-from .state import State, counts
+from .state import State
 
 #: Seconds a run, or what its main process left behind, may take to die of SIGKILL before the task goes on without
 #: it (a process in an uninterruptible sleep cannot be killed at all, and every task must end).
@@ -48,7 +48,9 @@ def decide(state: State, now: float) -> Ready:
     if state.overdue:
         at, number, _ = state.overdue[0]
         if at <= now:
-            return Ready(tuple(_stops(state, (number,), signal.SIGKILL, now)))
+            asked = state.processes[number].run
+            assert asked is not None
+            return Ready(tuple(_stops(state, (number,), signal.SIGKILL, now, asked.signalled_by)))
         patience_ends = _earliest(patience_ends, at)
     ready = _decide(state, now)
     return ready if ready.records else Ready(wake_at=_earliest(ready.wake_at, patience_ends))
@@ -282,7 +284,7 @@ def _why_stuck(state: State) -> str:
     definitions = state.task.processes
     for number, process in enumerate(state.processes):
         for follower in state.graph.followers[number] if process.status == "failed" else ():
-            if state.processes[follower].status == "waiting" and not definitions[follower].ephemeral:
+            if state.processes[follower].status == "waiting" and _counts(state, follower):
                 blocked, blocks = definitions[follower].name, definitions[number].name
                 return f"nothing can run: {blocked} waits for {blocks}, which failed for good"
     for (number, what), followers in state.graph.awaiting.items():
@@ -290,10 +292,17 @@ def _why_stuck(state: State) -> str:
         if process.status not in ("finished", "failed") or what in process.reached:
             continue
         for follower in followers:
-            if state.processes[follower].status == "waiting" and counts(state.graph, state.task, follower):
+            if state.processes[follower].status == "waiting" and _counts(state, follower):
                 blocked, blocks = definitions[follower].name, definitions[number].name
-                return f"nothing can run: {blocked} waits for {blocks} {_wish(what)}, and that is {process.status}"
+                ended_well = process.run is not None and process.run.state == "SUCCESS"
+                over = "has finished" if ended_well else "failed for good"
+                return f"nothing can run: {blocked} waits for {blocks} {_wish(what)}, and {blocks} {over}"
     return "nothing can run and the plan is not complete"
+
+
+def _counts(state: State, number: int) -> bool:
+    """Whether the task waits for it, if only because somebody else does that it waits for."""
+    return not state.task.processes[number].ephemeral or state.processes[number].awaited > 0
 
 
 def _wish(what: str) -> str:

@@ -13,7 +13,7 @@ from . import records as r
 from .fold import Checks, Exit, Fold, Run, RunState
 from .graph import milestone
 from .records import Record
-from .state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, IllegalMove, State, counts
+from .state import KEPT_RUNS, RUN_MOVES, STAGE_MOVES, IllegalMove, State
 from .task import Backoff, Rule
 
 #: Deaths that are the program's own fault, and count as failures; by any other signal from outside a run is
@@ -306,8 +306,10 @@ def _run_over(state: State, number: int, run: Run, at: float, seq: int) -> None:
     elif run.state == "FAILED":
         process.failures += 1
     if run.lingers:
-        spared = run.signalled is not None and run.signalled != signal.SIGKILL
+        asked = run.signalled is not None and run.signalled != signal.SIGKILL
+        spared = asked and state.task.processes[number].stop.to != "main"
         (state.spared if spared else state.lingering)[number] = None
+        _prune(state)
     else:
         _next(state, number, run, seq)
 
@@ -348,7 +350,7 @@ def _outcome(state: State, number: int, run: Run) -> Literal["finished", "failed
         return "finished"
     its_turn = state.stage == ("FINALIZING" if definition.final else "ACTIVE")
     stopped = run.signalled is not None and not (run.unhealthy and its_turn)
-    if not stopped and (place := _rule_for(definition.restart, run)) is not None:
+    if not stopped and (place := rule_for(definition.restart, run)) is not None:
         rule = definition.restart[place]
         spent = 0 if _seconds(run) >= rule.reset else process.spent.get(place, 0)
         if not rule.again or (rule.budget is not None and spent >= rule.budget):
@@ -362,7 +364,7 @@ def _outcome(state: State, number: int, run: Run) -> Literal["finished", "failed
     return "stopped" if stopped else None
 
 
-def _rule_for(rules: tuple[Rule, ...], run: Run) -> int | None:
+def rule_for(rules: tuple[Rule, ...], run: Run) -> int | None:
     """The first rule that an end fits. What nobody saw fits none."""
     if run.exit is None or run.state == "LOST":
         return None
@@ -407,14 +409,30 @@ def _met(state: State, number: int, follower: int, at: float, seq: int) -> None:
 
 
 def _less_awaited(state: State, number: int, follower: int) -> None:
-    """Nobody waits any more for that of an ephemeral process: without more of it, it holds nothing up."""
-    process = state.processes[number]
-    if number not in state.graph.hopeful or not counts(state.graph, state.task, follower):
+    """`follower` waits for one thing less of an ephemeral process. Once nobody does who counts, that holds nothing up,
+    and what it waits for itself is no longer awaited by somebody who counts."""
+    if number not in state.graph.hopeful:
         return
-    process.awaited -= 1
-    moves = process.status == "live" or (process.status == "waiting" and not process.unmet)
-    if moves and not process.awaited:
-        state.plans[state.task.processes[number].final].moving -= 1
+    if state.task.processes[follower].ephemeral and not state.processes[follower].awaited:
+        return
+    left = [number]
+    while left:
+        number = left.pop()
+        process = state.processes[number]
+        process.awaited -= 1
+        if process.awaited:
+            continue
+        if process.status == "live" or (process.status == "waiting" and not process.unmet):
+            state.plans[state.task.processes[number].final].moving -= 1
+        elif process.status == "waiting":
+            left += (before for before in _still_awaited(state, number) if before in state.graph.hopeful)
+
+
+def _still_awaited(state: State, number: int) -> list[int]:
+    """The processes of which this one waits for something that has not come about, once for each such thing."""
+    graph, processes = state.graph, state.processes
+    unfinished = [before for before in graph.waits_for[number] if processes[before].status != "finished"]
+    return unfinished + [before for before, what in graph.awaits[number] if what not in processes[before].reached]
 
 
 def _reach(state: State, number: int, what: str, at: float, seq: int) -> None:
@@ -438,15 +456,10 @@ def _skip(state: State, numbers: tuple[int, ...], at: float, seq: int) -> None:
             continue
         process.status = "skipped"
         process.ready_by = seq
-        state.over_by = seq
         definition = state.task.processes[number]
         state.plans[definition.final].left -= not definition.ephemeral
-        for before in state.graph.waits_for[number]:
-            if state.processes[before].status != "finished":
-                _less_awaited(state, before, number)
-        for before, what in state.graph.awaits[number]:
-            if what not in state.processes[before].reached:
-                _less_awaited(state, before, number)
+        for before in _still_awaited(state, number):
+            _less_awaited(state, before, number)
         left += state.graph.followers[number]
         for what in state.graph.milestones.get(number, ()):
             if what != "completed":
@@ -462,7 +475,7 @@ def _again(state: State, number: int, run: Run, seq: int) -> None:
     assert run.ended_at is not None
     process.streak = 0 if run.state == "SUCCESS" or _seconds(run) >= LASTED else process.streak + 1
     pause = definition.min_duration + BACK_OFF[min(process.streak, len(BACK_OFF) - 1)]
-    place = _rule_for(definition.restart, run)
+    place = rule_for(definition.restart, run)
     if place is not None and (backoff := definition.restart[place].backoff) is not None:
         pause = _pause(backoff, process.spent[place], _chance(run.ended_at, number))
     process.status = "waiting"

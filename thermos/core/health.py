@@ -16,10 +16,13 @@ from .task import HealthCheck
 
 def after(checks: Checks, check: HealthCheck, ok: bool, why: str = "") -> Checks:
     """What the checks of a run have come to with one more answer. The same value: it changes nothing."""
+    if checks.failed:
+        return checks
     forgiven = ceil(check.initial_interval / check.interval) if check.interval else 0
     most = forgiven + check.max_failures + check.min_successes
     attempts, failures, successes = checks.attempts, checks.failures, checks.successes
-    passed, failed = checks.passed, checks.failed
+    passed: bool = checks.passed
+    failed: bool = checks.failed
     if not passed and attempts > most:
         return Checks(attempts, failures, successes, passed, True, checks.why or "not enough successes in time")
     attempts = min(attempts + 1, most + 1)

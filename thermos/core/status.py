@@ -101,6 +101,8 @@ def health_of(task: TaskStatus, process: str | None = None) -> tuple[Health, str
         if one.health == "unhealthy":
             last = one.runs[-1].exit if one.runs else None
             return "unhealthy", f"process {one.name} is {one.state}" + (f": {last.cause}" if last else "")
+        if one.health == "unknown" and one.state == "RUNNING":
+            return "unknown", f"process {one.name} has passed no health check yet"
     return "healthy", f"the task is {task.state}"
 
 

@@ -50,7 +50,11 @@ class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What becomes of a process after certain ends of a run; everything said of the end must hold."""
+    """What becomes of a process after certain ends of a run.
+
+    One of codes, signals, oom and unhealthy must hold, of those that are said; without any, that it was no success. And
+    so must both times.
+    """
 
     codes: tuple[tuple[int, int], ...] | None = None  # ranges of exit codes, both ends in
     signals: tuple[int, ...] | None = None
@@ -87,14 +91,14 @@ class ExecCheck(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class HealthCheck(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whether a run does what it is there for. Exactly one of `http`, `tcp` and `exec` is set.
+    """Whether a run does what it is there for. Exactly one of `http`, `tcp` and `command` is set.
 
     Words and arithmetic are Aurora's; see `evolve`.
     """
 
     http: HttpCheck | None = None
     tcp: TcpCheck | None = None
-    exec: ExecCheck | None = None
+    command: ExecCheck | None = None  # `exec` in a file
     initial_interval: float = 15.0  # seconds in which failures are forgiven
     interval: float = 10.0
     timeout: float = 1.0

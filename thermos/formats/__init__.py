@@ -3,26 +3,33 @@
     loaded = load("shop.yaml")              # everything that can be said without bindings is said here
     loaded.ports                            # ("http",)
     loaded.task({"thermos.ports[http]": "31000", ...})
+    loaded.origin(("processes", 3, "max_failures"))  # shop.yaml, line 12; or a default; or ...
 
-FORMATS is the table; a format is imported when a file needs it.
+FORMATS is the table of those that hold a plain value; AURORA lists the dialects of Aurora's configuration language,
+which are programs. A format is imported when a file needs it, and so is what spells out `include`, `defaults`,
+`env_file` and `matrix`.
 """
 
 from __future__ import annotations
 
 import os
 
-from thermos.config import check, path_text
+from thermos.config import check, needs_expansion, path_text
 
-from .problems import Problem, TaskFileError, unreadable
+from .problems import Problem, TaskFileError, found_at, unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from thermos.config import Reading
+    from thermos.config import Finding, Reading
+    from thermos.config.expansion import Expansion
+    from thermos.config.wording import Path
 
+    from .aurora.choice import Choice
     from .document import Document
+    from .origin import Origin
 
 __all__ = ["Loaded", "Problem", "TaskFileError", "load"]
 
@@ -51,20 +58,38 @@ def _json_or_yaml(text: str, file: str) -> Document:
     return _yaml(text, file)
 
 
-FORMATS: dict[str, Callable[[str, str], Document]] = {".json": _json, ".yaml": _yaml, ".yml": _yaml}
+def _toml(text: str, file: str) -> Document:
+    from .toml import parse
+
+    return parse(text, file)
+
+
+FORMATS: dict[str, Callable[[str, str], Document]] = {".yaml": _yaml, ".yml": _yaml, ".toml": _toml, ".json": _json}
+AURORA = (".aurora", ".thermos")
 
 
 class Loaded:
-    """A task file that has been read and, as far as that goes without all its bindings, found right."""
+    """A task file that has been read and, as far as that goes without all its bindings, found right.
 
-    __slots__ = ("_bindings", "_document", "_reading", "file", "ports")
+    `ports`: names of the ports that its templates mention. `aside`: what a file of Aurora's says that a task has no
+    place for; empty for other formats.
+    """
 
-    def __init__(self, file: str, document: Document, bindings: Mapping[str, str]) -> None:
-        self.file = file
+    __slots__ = ("_bindings", "_document", "_documents", "_expansion", "_reading", "aside", "file", "ports")
+
+    def __init__(self, path: str, document: Document, bindings: Mapping[str, str]) -> None:
+        self.file = _shown(path)
+        self.aside: dict[str, Any] = document.aside
         self._document = document
         self._bindings = bindings
+        self._expansion: Expansion | None = None
+        self._documents = [document]  # one for each of the expansion's layers
+        if needs_expansion(document.value):
+            from .including import expanded
+
+            self._expansion, self._documents = expanded(path, self.file, document, bindings)
         self._reading = self._read(bindings, complete=False)
-        self.ports: tuple[str, ...] = tuple(self._reading.ports)  # names of the ports that its templates mention
+        self.ports: tuple[str, ...] = tuple(self._reading.ports)
 
     def task(self, bindings: Mapping[str, str]) -> dict[str, Any]:
         """The complete task, as `thermos.core.task.Task` takes it: templates filled in, units in bytes and seconds.
@@ -79,34 +104,71 @@ class Loaded:
         assert reading.task is not None  # whatever cannot be read is a finding
         return reading.task
 
+    def origin(self, path: Path) -> Origin:
+        """Where the value at a path of `task()` comes from, such as `("processes", 3, "max_failures")`."""
+        from .origin import origin
+
+        return origin(path, self._documents, self._expansion, self.file, self._bindings)
+
     def _read(self, bindings: Mapping[str, str], *, complete: bool) -> Reading:
-        reading = check(self._document.value, bindings, complete=complete)
-        problems = list(self._document.problems)
-        if reading.findings:
-            place = self._document.place()
-            for finding in reading.findings:
-                line, column = place.locate(finding.path, finding.at_key)
-                problems.append(Problem(self.file, line, column, path_text(finding.path), finding.message))
+        reading = check(self._document.value, bindings, complete=complete, expansion=self._expansion)
+        if self._expansion is not None:
+            from .including import problems_of
+
+            problems = problems_of(self._expansion, self._documents, reading)
+        else:
+            problems = [*self._document.problems, *self._located(reading.findings)]
         if problems:
             raise TaskFileError(problems)
         return reading
 
+    def _located(self, findings: list[Finding]) -> list[Problem]:
+        if not findings:
+            return []
+        place = self._document.place()
+        return [found_at(self.file, place, finding, path_text(finding.path)) for finding in findings]
 
-def load(path: str, bindings: Mapping[str, str] | None = None) -> Loaded:
+
+def load(path: str, bindings: Mapping[str, str] | None = None, choose: Choice | None = None) -> Loaded:
     """Read a task file (`-`: standard input) and check all that needs no more than `bindings` (`--bind NAME=VALUE`).
 
-    Raises TaskFileError with every problem at once.
+    `choose`: which of the jobs or tasks of a file of Aurora's; other files hold one. Raises TaskFileError with every
+    problem at once.
     """
-    file = "<stdin>" if path == STDIN else path
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in AURORA:
+        from .aurora import load as load_aurora
+        from .aurora.choice import Choice
+
+        file = _shown(path)
+        document: Document = load_aurora(file, read_text(path), suffix[1:], bindings or {}, choose or Choice())
+    elif choose is not None and (choose.job or choose.task):
+        raise unreadable(_shown(path), 0, 0, "it holds one task, so neither --job nor --task has a choice")
+    else:
+        document = read_document(path)
+    return Loaded(path, document, bindings or {})
+
+
+def read_document(path: str) -> Document:
+    """The plain value of a file in one of FORMATS. Raises TaskFileError."""
     suffix = os.path.splitext(path)[1].lower()
     parse = _json_or_yaml if path == STDIN else FORMATS.get(suffix)
     if parse is None:
-        kinds = "a task file is named .yaml, .yml or .json, or is '-' for standard input"
-        raise unreadable(file, 0, 0, f"{suffix or 'a name without an ending'} is no format known here; {kinds}")
-    text = _text(_content(path, file), file)
+        kinds = "a task file is named .yaml, .yml, .toml, .json, .aurora or .thermos, or is '-' for standard input"
+        raise unreadable(_shown(path), 0, 0, f"{suffix or 'a name without an ending'} is no format known here; {kinds}")
+    text = read_text(path)
     if not text.strip():
-        raise unreadable(file, 0, 0, "it is empty")
-    return Loaded(file, parse(text, file), bindings or {})
+        raise unreadable(_shown(path), 0, 0, "it is empty")
+    return parse(text, _shown(path))
+
+
+def read_text(path: str) -> str:
+    """The text of a file that is not too large. Raises TaskFileError."""
+    return _text(_content(path, _shown(path)), _shown(path))
+
+
+def _shown(path: str) -> str:
+    return "<stdin>" if path == STDIN else path
 
 
 def _content(path: str, file: str) -> bytes:

@@ -1,6 +1,6 @@
 """A file as a plain value, and where in the file each part of it stands.
 
-Both formats come here as the same few calls of a `Builder`, so that duplicate fields, places and depth have one
+JSON and YAML come here as the same few calls of a `Builder`, so that duplicate fields, places and depth have one
 answer; nothing recurses.
 """
 
@@ -13,6 +13,7 @@ from .problems import Problem, unreadable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from thermos.config.wording import Path, Value
 
@@ -43,14 +44,24 @@ class Place:
 
 
 class Document:
-    """A file's plain value. `place` is a call because most files are right and need no places."""
+    """A file's plain value. `place` is a call because most files are right and need no places.
 
-    __slots__ = ("place", "problems", "value")
+    `aside`: what it says that a task has no place for.
+    """
 
-    def __init__(self, value: Value, place: Callable[[], Place], problems: list[Problem]) -> None:
+    __slots__ = ("aside", "place", "problems", "value")
+
+    def __init__(
+        self,
+        value: Value,
+        place: Callable[[], Place],
+        problems: list[Problem],
+        aside: dict[str, Any] | None = None,
+    ) -> None:
         self.value = value
         self.place = place
         self.problems = problems
+        self.aside = aside or {}
 
 
 class Open:

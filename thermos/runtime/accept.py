@@ -23,7 +23,7 @@ from .start import command
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, NoReturn
 else:
     import _signal
@@ -212,36 +212,83 @@ def _free(number: int) -> bool:
 # -- the group and its limits
 
 
-def isolate(name: str, mode: str, resources: Mapping[str, Any]) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """The task's group, of that name, with its limits set, and asked-versus-got.
+def isolate(
+    name: str,
+    mode: str,
+    resources: Mapping[str, Any],
+    processes: Iterable[Mapping[str, Any]] = (),
+    aside: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The task's group, of that name, with its limits set, and asked-versus-got, of its processes too.
 
     Raises CannotAccept in mode `strict` where a limit that the task asks for cannot be had; nothing is left then.
+    `aside`: what a file of Aurora's says besides; such files must name a limit of disk space, so there it is shown
+    that there is none, and that logs are not rotated, and the task runs.
     """
-    limits = Limits(resources["cpu"], resources["ram"], resources["pids"])
     rows: list[dict[str, Any]] = []
     if resources["disk"] is not None:
         rows.append(_row("disk", str(resources["disk"]), None, "a limit on disk space is not enforced yet"))
-    if mode == "none":
-        group: dict[str, str] = {}
-        rows += [
-            _row(what, str(resources[field]), None, "isolation is none")
-            for what, field in (("cpu", "cpu"), ("memory", "ram"), ("pids", "pids"))
-            if resources[field] is not None
-        ]
-    else:
+    group: dict[str, str] = {}
+    reason = "isolation is none"
+    if mode != "none":
         try:
             group = tree.make(name)
             reason = ""
         except (tree.CannotLimit, OSError) as error:
-            group, reason = {}, str(error)
-        rows += [_row(what, asked, got, reason or why) for what, asked, got, why in tree.limit(group, limits)]
+            reason = str(error)
+    rows += _limits(group, resources, "", reason)
+    if mode != "none":
         rows.append(_row("processes", "a cgroup each", "a cgroup each" if group else None, reason))
-    missing = [row for row in rows if row["got"] is None and row["what"] != "processes"]
+    for process in processes:
+        if process.get("resources"):
+            rows += _limits(group, process["resources"], process["name"], reason)
+    spared = ("processes", "disk") if aside else ("processes",)
+    missing = [row for row in rows if row["got"] is None and row["what"] not in spared]
     if missing and mode == "strict":
         tree.remove_tree(group)
-        lines = "; ".join(f"resources.{_FIELDS[row['what']]} ({row['asked']}): {row['why_not']}" for row in missing)
+        lines = "; ".join(f"{_field(row['what'])} ({row['asked']}): {row['why_not']}" for row in missing)
         raise CannotAccept(69, f"cannot enforce what the task asks for: {lines}. See --isolation best-effort")
-    return group, rows
+    return group, rows + _of_loggers(aside or {})
+
+
+def _of_loggers(aside: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for process, said in aside.get("processes", {}).items():
+        logger: dict[str, Any] = said.get("logger") or {}
+        asked = [str(logger[name]) for name in ("mode", "destination") if logger.get(name) not in (None, *_LOGGING)]
+        if asked:
+            why = "what a process writes goes to files that are not rotated yet"
+            rows.append(_row(f"logger of {process}", ", ".join(asked), None, why))
+    return rows
+
+
+#: What a process's logger does in any case.
+_LOGGING = ("standard", "file")
+
+
+def _limits(group: Mapping[str, str], resources: Mapping[str, Any], process: str, reason: str) -> list[dict[str, Any]]:
+    """Set limits and say what came of it: of the task, or of a process, whose runs each get them later."""
+    of = f" of {process}" if process else ""
+    limits = Limits(resources.get("cpu"), resources.get("ram"), resources.get("pids"))
+    leaf = paths.leaf_name(process, 0)
+    try:
+        if process:
+            tree.make_leaf(group, leaf)
+            group = tree.leaf_group(group, leaf)
+        return [_row(what + of, asked, got, reason or why) for what, asked, got, why in tree.limit(group, limits)]
+    except OSError as error:
+        why = f"cannot make a group in {error.filename}: {error.strerror}"
+        return [_row(what + of, asked, None, why) for what, asked, _, _ in tree.limit({}, limits)]
+    finally:
+        if process:
+            tree.remove(tree.directories(group))
+
+
+def _field(what: str) -> str:
+    """Where a task file asks for that."""
+    kind, _, process = what.partition(" of ")
+    field = f"resources.{_FIELDS[kind]}"
+    return f"{field} of {process}" if process else field
 
 
 _FIELDS = {"memory": "ram", "cpu": "cpu", "pids": "pids", "disk": "disk"}
@@ -293,15 +340,19 @@ class Place:
                 release_ports(self.root, task_id, _every_port(self.root))
             shutil.rmtree(path)
 
-    def settle(self, accepted: Mapping[str, Any], owner: User) -> bool:
+    def settle(self, accepted: Mapping[str, Any], owner: User, others: Mapping[str, User]) -> bool:
         """Put the task in its place. False: somebody else was first. Raises CannotAccept.
+
+        `others`: the processes that have users of their own, by name.
 
         It is the supervisor that makes it survive a power cut: nothing else can before there is something to lose.
         """
         inside = paths.sandbox_dir(self.root, self.task_id)
         sandbox = accepted["sandbox"]
         try:
-            _make_sandbox(f"{self.temporary}/{paths.SANDBOX}" if sandbox == inside else sandbox, owner)
+            place = f"{self.temporary}/{paths.SANDBOX}" if sandbox == inside else sandbox
+            _make_sandbox(place, owner)
+            _admit(place, owner, others)
             data = json.dumps(accepted, separators=(",", ":")).encode()
             fd = os.open(f"{self.temporary}/{paths.ACCEPTED}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
@@ -350,6 +401,21 @@ def _make_sandbox(path: str, owner: User) -> None:
             continue
         if owner.uid != os.geteuid():
             os.chown(directory, owner.uid, owner.gid, follow_symlinks=False)
+
+
+def _admit(sandbox: str, owner: User, others: Mapping[str, User]) -> None:
+    """Let processes of other users pass through the sandbox, and write their logs."""
+    others = {name: user for name, user in others.items() if user.uid != owner.uid}
+    if not others:
+        return
+    os.chmod(sandbox, os.stat(sandbox).st_mode & 0o777 | 0o111)
+    for name, user in others.items():
+        directory = f"{sandbox}/{paths.LOGS}/{name}"
+        try:
+            os.mkdir(directory, 0o755)
+        except FileExistsError:
+            continue
+        os.chown(directory, user.uid, user.gid, follow_symlinks=False)
 
 
 def _write_all(fd: int, data: bytes) -> None:

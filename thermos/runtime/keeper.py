@@ -11,14 +11,20 @@ carry the sequence number of the decision they follow from.
     witness [(process, run)...] + a pidfd each         charge root task_id + the lock
     prepare what                                       started process run pid ticks at + a pidfd
     hello                                              (the answers begin)
-    expect process run logs leaf                       never process run step errno text at
-    spawn process run argv env logs leaf               exited process run status source oom cpu memory lingers at why
-    signal seq process run number stop                 emptied process run at
-    ack process run                                    prepared pid got missing
-    durable                                            signal number at
+    expect process run place                           never process run step errno text at
+    spawn process run argv env cwd place               exited process run status source oom cpu memory lingers at why
+    signal seq process run number stop to command      emptied process run at
+    aid number process run argv env cwd place + output aided number status
+    unaid number                                       prepared pid got missing
+    ack process run                                    signal number at
+    durable
     heard
     end status text
                                                        known      (all that was to be told has been told)
+
+A place is (logs, leaf, credentials or None for the task's, limits): all of a run that can be made ready beforehand.
+An aid is a command that helps with a run and is no run itself: a health check, or what stops it. It shares the run's
+cgroup and its end, is nobody's to remember, and is killed when the supervisor that wanted it dies.
 
 Python's smallest modules only, and what it imports of ours keeps to that: this process lives as long as the task.
 """
@@ -34,7 +40,7 @@ import time
 from sandbox import spawn, syscalls
 from sandbox.cgroups import tree
 from sandbox.plan import Plan, parts, plan, without
-from sandbox.spec import Spec
+from sandbox.spec import Limits, Spec
 from thermos import paths
 
 from . import identity, ledger, start
@@ -123,6 +129,7 @@ class Keeper:
         self._runs: dict[_Key, _Run] = {}
         self._by_pid: dict[int, _Key] = {}
         self._expected: tuple[_Key, str, spawn.Child, str] | None = None  # run, leaf, its child at the gate, fork
+        self._aids: dict[int, int] = {}  # pid -> the supervisor's number for it; 0: nobody waits for its end
         self._dismissed: dict[int, str] = {}  # pid -> leaf of children that were not needed
         self._wire: Wire | None = None
         self._supervisor = 0
@@ -151,6 +158,7 @@ class Keeper:
             "spawn": self.do_spawn,
             "expect": self.do_expect,
             "signal": self.do_signal,
+            "unaid": self.do_unaid,
             "ack": self.do_ack,
             "heard": self.do_heard,
             "end": self.do_end,
@@ -245,6 +253,10 @@ class Keeper:
                 self._supervisor_status = status
             elif self._expected is not None and pid == self._expected[2].pid:
                 self._dismiss()
+            elif pid in self._aids:
+                number = self._aids.pop(pid)
+                if number:
+                    self._say("aided", number, status)
             os.waitid(os.P_PID, pid, os.WEXITED)
             if key is not None:
                 self._clear(key)
@@ -381,6 +393,8 @@ class Keeper:
         self._heard = False
         self._off(self._supervisor_fd)
         os.close(self._supervisor_fd)
+        for number in filter(None, list(self._aids.values())):
+            self.do_unaid(number)  # the next supervisor asks for what it wants
 
     def _say(self, *message: object, fds: tuple[int, ...] = ()) -> None:
         if self._wire is None:
@@ -408,6 +422,8 @@ class Keeper:
         for (name, *rest), fds in messages:
             if name == "witness":
                 self.do_witness(rest[0], fds)
+            elif name == "aid":
+                self.do_aid(fds[0], *rest)
             else:
                 self._tasks[name](*rest)
         self._shrink_ledger()
@@ -584,35 +600,48 @@ class Keeper:
 
     # -- runs
 
-    def do_spawn(self, process: int, run: int, argv: list[str], env: dict[str, str], logs: str, leaf: str) -> None:
+    def do_spawn(
+        self, process: int, run: int, argv: list[str], env: dict[str, str], cwd: str, place: tuple[Any, ...]
+    ) -> None:
         key = (process, run)
         known = self._runs.get(key)
         if known is not None:
             self._tell(key, known)
             return
         step = "make its cgroup"
+        leaf = place[1]
         try:
             if self._expected is not None and not self._expected[2].waits():
                 self._dismiss()  # somebody killed it
             if self._expected is None or self._expected[0] != key:
-                tree.make_leaf(self._order["group"], leaf)
+                self._make_leaf(place)
             step = "make its sandbox"
             if self._wanted is not None and self._init < 0:
                 self._make_sandbox_again()
             step = "fork"
             try:
-                child = self._begin(key, leaf, argv, env, logs)
+                child = self._begin(key, place, argv, env, cwd)
             except OSError as error:
                 if error.errno != errno.ENOMEM or not self._init_died():
                     raise
                 self._make_sandbox_again()
-                child = self._begin(key, leaf, argv, env, logs)
+                child = self._begin(key, place, argv, env, cwd)
         except OSError as error:
             tree.remove(self._leaf(leaf))
             self._say("never", *key, step, error.errno or 0, error.strerror or str(error), now())
             return
         # Its end alone says something: that it said it was ready does not have to wake us.
         self._on(child.channel, select.EPOLLHUP, lambda _: self._verdict_of_start(key))
+
+    def _make_leaf(self, place: tuple[Any, ...]) -> None:
+        """A run's own cgroup, with its limits. Raises OSError."""
+        _, leaf, _, limits = place
+        tree.make_leaf(self._order["group"], leaf)
+        if not limits:
+            return
+        for name, asked, got, why in tree.limit(tree.leaf_group(self._order["group"], leaf), Limits(*limits)):
+            if got is None:
+                raise OSError(errno.EINVAL, f"no {name} limit of {asked}: {why}")
 
     def _init_died(self) -> bool:
         """Whether the sandbox's first process is dead or dying: then fork fails in its pid namespace, and the kernel
@@ -628,7 +657,7 @@ class Keeper:
                 return True
         return False
 
-    def do_expect(self, process: int, run: int, logs: str, leaf: str) -> None:
+    def do_expect(self, process: int, run: int, place: tuple[Any, ...]) -> None:
         """A run that will probably be asked for next: fork its child now, while there is nothing else to do."""
         key = (process, run)
         if key in self._runs or (self._expected is not None and self._expected[0] == key):
@@ -636,9 +665,10 @@ class Keeper:
         self._dismiss()
         if self._plan is not None and self._init < 0:
             return
+        leaf = place[1]
         try:
-            tree.make_leaf(self._order["group"], leaf)
-            child, fork = self._fork(key, leaf, logs)
+            self._make_leaf(place)
+            child, fork = self._fork(key, place)
         except OSError:
             tree.remove(self._leaf(leaf))
             return  # if it is really asked for, it will be told why not
@@ -652,41 +682,90 @@ class Keeper:
             self._dismissed[child.pid] = leaf
             child.dismiss()
 
-    def _fork(self, key: _Key, leaf: str, logs: str) -> tuple[spawn.Child, str]:
+    def _fork(self, key: _Key, place: tuple[Any, ...]) -> tuple[spawn.Child, str]:
         """A child at its gate, and its name in the ledger."""
-        order = self._order
         fork = os.urandom(4).hex()
         child = spawn.fork(
-            spawn.Place(
-                order["directory"],
-                logs,
-                tree.joins(order["group"], leaf),
-                order["credentials"],
-                self._init,
-                self._plan.enter if self._plan is not None else 0,
-            ),
+            self._place(place),
             lambda step, number, text: self._ledger.append(
                 "never", *key, number, ledger.quote(step), ledger.quote(text), fork
             ),
         )
         return child, fork
 
-    def _begin(self, key: _Key, leaf: str, argv: list[str], env: dict[str, str], logs: str) -> spawn.Child:
+    def _place(self, place: tuple[Any, ...], output: int = -1) -> spawn.Place:
         order = self._order
-        if "BASH_ENV" not in env and os.path.isfile(f"{order['directory']}/.thermos_profile"):
-            env = {**env, "BASH_ENV": f"{order['directory']}/.thermos_profile"}
+        logs, leaf, credentials, _ = place
+        return spawn.Place(
+            order["directory"],
+            logs,
+            tree.joins(order["group"], leaf),
+            credentials or order["credentials"],
+            self._init,
+            self._plan.enter if self._plan is not None else 0,
+            output,
+        )
+
+    def _begin(self, key: _Key, place: tuple[Any, ...], argv: list[str], env: dict[str, str], cwd: str) -> spawn.Child:
+        leaf = place[1]
         if self._expected is not None and self._expected[0] == key:
             _, _, child, fork = self._expected
             self._expected = None
         else:
-            child, fork = self._fork(key, leaf, logs)
+            child, fork = self._fork(key, place)
         run = _Run(child.pid, identity.ticks(child.pid) or 0, leaf, fork, 0.0)
         run.child = child
         self._ledger.append("spawned", *key, run.pid, run.ticks, ledger.quote(leaf), fork)
         self._runs[key] = run
         self._by_pid[run.pid] = key
-        child.go(spawn.Order(argv, {**order["env"], **env}))
+        child.go(spawn.Order(argv, self._environment(env), cwd))
         return child
+
+    def _environment(self, env: dict[str, str]) -> dict[str, str]:
+        whole = {**self._order["env"], **env}
+        profile = f"{self._order['directory']}/.thermos_profile"
+        if "BASH_ENV" not in whole and os.path.isfile(profile):
+            whole["BASH_ENV"] = profile
+        return whole
+
+    # -- aids
+
+    def do_aid(
+        self,
+        output: int,
+        number: int,
+        process: int,
+        run: int,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str,
+        place: tuple[Any, ...],
+    ) -> None:
+        """Start a command beside a run that lives; `aided` follows when it has ended, or could not begin."""
+        known = self._runs.get((process, run))
+        try:
+            if known is None or known.ended is not None:
+                raise OSError(errno.ESRCH, "the run has ended")
+            self._aid(number, argv, env, cwd, self._place(place, output))
+        except OSError as error:
+            os.write(output, f"cannot start it: {error.strerror}\n".encode())
+            self._say("aided", number, spawn.NEVER_EXECUTED << 8)
+        finally:
+            os.close(output)
+
+    def _aid(self, number: int, argv: list[str], env: dict[str, str], cwd: str, place: spawn.Place) -> None:
+        """Raises OSError where it cannot be forked. What fails later is on its output."""
+        child = spawn.fork(place, _say_why)
+        self._aids[child.pid] = number
+        child.go(spawn.Order(argv, self._environment(env), cwd))
+        child.close()
+
+    def do_unaid(self, number: int) -> None:
+        """Nobody waits for it any more: it takes too long, say."""
+        for pid, its in self._aids.items():
+            if its == number:
+                self._aids[pid] = 0
+                _kill_group(pid, 9)
 
     def _leaf(self, name: str) -> list[str]:
         return tree.directories(self._order["group"], name)
@@ -818,7 +897,10 @@ class Keeper:
         if run.told and self._heard:
             self._say("emptied", *key, now())
 
-    def do_signal(self, seq: int, process: int, run: int, number: int, stop: bool) -> None:
+    def do_signal(
+        self, seq: int, process: int, run: int, number: int, stop: bool, to: str, command: tuple[Any, ...] | None
+    ) -> None:
+        """A signal; or a command (argv, env, cwd, place) that has the same effect."""
         known = self._runs.get((process, run))
         if known is None or known.never is not None or seq in known.signals:
             return
@@ -830,14 +912,31 @@ class Keeper:
         if known.ended is not None:
             return
         if stop and number != _signal.SIGKILL:
-            self._note_stop((process, run), known)
-            self._stop_those_outside(known, number)
+            if to != "main":  # what that leaves behind was not asked, and has no time
+                self._note_stop((process, run), known)
+            if command is not None and self._stop_by(command, known):
+                return
+            if to == "all":
+                self._stop_those_outside(known, number)
+        alone = to == "main" and number != _signal.SIGKILL
         if known.pidfd >= 0:  # not our child: its pid may be another's by now, its pidfd never
             try:
-                _signal.pidfd_send_signal(known.pidfd, 0)
+                _signal.pidfd_send_signal(known.pidfd, number if alone else 0)
             except ProcessLookupError:
                 return
-        _kill_group(known.pid, number)
+        elif alone:
+            os.kill(known.pid, number)
+        if not alone:
+            _kill_group(known.pid, number)
+
+    def _stop_by(self, command: tuple[Any, ...], run: _Run) -> bool:
+        """False where it cannot be started: the signal must do then. What it says goes to the run's logs."""
+        argv, env, cwd, place = command
+        try:
+            self._aid(0, argv, {**env, "THERMOS_PID": str(run.pid)}, cwd, self._place(place))
+        except OSError:
+            return False
+        return True
 
     def _note_stop(self, key: _Key, run: _Run) -> None:
         if not run.stopping:
@@ -937,6 +1036,14 @@ class Keeper:
 
 def _only_wake_up(number: int, frame: object) -> None:
     """A handler must be there for the wake-up descriptor to be written to."""
+
+
+def _say_why(step: str, number: int, text: str) -> None:
+    """In a child that cannot execute an aid: on its output."""
+    try:
+        os.write(2, f"cannot {step}: {text}\n".encode())
+    except OSError:
+        pass
 
 
 def _remove_patiently(leaf: list[str]) -> None:

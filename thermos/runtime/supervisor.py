@@ -109,6 +109,7 @@ class Supervisor:
             self._commit(Supervised(at=world.now(), boot_id=world.boot_id, pid=os.getpid(), epoch=world.epoch))
         for effect in outstanding(self.state):
             world.perform(effect)
+        world.look_after_all()
 
     def _settle(self) -> float | None:
         """Decide, write down and carry out, until nothing is left to decide. Returns when to look again."""

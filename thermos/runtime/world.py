@@ -35,12 +35,18 @@ from thermos.core.task import Accepted
 from . import clock, identity, start
 from .wire import MOST_FDS, Closed, Wire
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .probing import Probes
+
 #: A keeper that lived for so many seconds was not young; after so many young ones wait before the next, and how long
 #: at most.
 _OLD, _YOUNG, _PATIENT = 10.0, 5, 5.0
 
 #: Seconds between two attempts at starting a keeper, where the host cannot give another process.
 _PATIENCE = 1.0
+
+_BASH = ("/bin/bash", "-c")
 
 _UCRED = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -64,6 +70,9 @@ class World:
         self._state: State
         self.all_told = False
         self._durable = False
+        self._aids = 0
+        self._probes: Probes | None = None  # where the task has health checks, or waits for lines of output
+        self._held: dict[tuple[int, int], Exited] = {}  # ends of runs whose output is still being read
 
     # -- beginning
 
@@ -89,6 +98,11 @@ class World:
         self._accepted, self._state = accepted, state
         self._poll.register(self._wire.fileno(), select.POLLIN)
         self.listen()
+        if any(process.health for process in accepted.task.processes) or state.graph.milestones:
+            from . import probing  # few tasks need it
+
+            self._probes = probing.Probes(self, accepted, state)
+            self._poll.register(self._probes.fileno(), select.POLLIN)
 
     def make_durable(self) -> None:
         """What was accepted survives a power cut from here on, and whoever waits for that is told."""
@@ -145,26 +159,67 @@ class World:
             case Launch():
                 self._launch(effect.process, effect.run)
             case Signal():
-                self._wire.send(("signal", effect.cause, effect.process, effect.run, effect.signal, effect.stop))
+                self._signal(effect)
             case End():
                 self._end()
 
     def _launch(self, process: int, run: int) -> None:
         definition = self._accepted.task.processes[process]
-        argv = list(definition.argv) if definition.argv else ["/bin/bash", "-c", definition.cmdline or ""]
-        env = {"THERMOS_PROCESS": definition.name, "THERMOS_RUN": str(run)}
-        self._wire.send(("spawn", process, run, argv, env, *self._where(process, run)))
+        argv = list(definition.argv) if definition.argv else [*_BASH, definition.cmdline or ""]
+        self._wire.send(("spawn", process, run, argv, *self._surroundings(process, run), self._place(process, run)))
+
+    def _signal(self, effect: Signal) -> None:
+        stop = self._accepted.task.processes[effect.process].stop
+        key = (effect.process, effect.run)
+        command = None
+        if stop.command is not None and effect.stop and effect.signal != signal.SIGKILL:
+            command = ([*_BASH, stop.command], *self._surroundings(*key), self._place(*key))
+        to = stop.to if effect.stop else "group"
+        self._wire.send(("signal", effect.cause, *key, effect.signal, effect.stop, to, command))
+
+    def aid(self, process: int, run: int, argv: list[str], output: int) -> int:
+        """Have a command executed beside a run, its output to a descriptor. Returns its number; see `on_aided`."""
+        self._aids += 1
+        message = ("aid", self._aids, process, run, argv, *self._surroundings(process, run), self._place(process, run))
+        self._wire.send(message, (output,))
+        return self._aids
+
+    def unaid(self, number: int) -> None:
+        """Nobody waits for that command any more."""
+        self._wire.send(("unaid", number))
 
     def expect(self, next_run: tuple[int, int] | None) -> None:
         """A run that will probably be launched soon. The keeper may use the time until then."""
         if next_run is not None:
-            process, run = next_run
-            self._wire.send(("expect", process, run, *self._where(process, run)))
+            self._wire.send(("expect", *next_run, self._place(*next_run)))
 
-    def _where(self, process: int, run: int) -> tuple[str, str]:
-        """A run's logs and its cgroup's name."""
-        name = self._accepted.task.processes[process].name
-        return paths.run_logs(name, run), paths.leaf_name(name, run)
+    def _surroundings(self, process: int, run: int) -> tuple[dict[str, str], str]:
+        """A run's environment, over what all runs have, and its working directory."""
+        accepted = self._accepted
+        definition = accepted.task.processes[process]
+        env = {"THERMOS_PROCESS": definition.name, "THERMOS_RUN": str(run)}
+        if definition.env:
+            ours = {name: value for name, value in accepted.env.items() if name.startswith("THERMOS_")}
+            env = {**definition.env, **ours, **env}
+        if definition.user is not None:
+            env = {"USER": definition.user, "LOGNAME": definition.user, **env}
+        return env, definition.cwd or ""
+
+    def _place(self, process: int, run: int) -> tuple[object, ...]:
+        """A run's logs, its cgroup's name, its own user and its own limits."""
+        definition = self._accepted.task.processes[process]
+        name = definition.name
+        credentials = self._accepted.users.get(definition.user) if definition.user is not None else None
+        limits = None
+        if definition.resources is not None:
+            got = {row.what for row in self._accepted.isolation if row.got is not None}
+            own = definition.resources
+            limits = (
+                own.cpu if f"cpu of {name}" in got else None,
+                own.ram if f"memory of {name}" in got else None,
+                own.pids if f"pids of {name}" in got else None,
+            )
+        return paths.run_logs(name, run), paths.leaf_name(name, run), credentials, limits
 
     def _end(self) -> None:
         state = self._state
@@ -189,6 +244,8 @@ class World:
     def wait(self, wake_at: float | None) -> Iterator[Record]:
         """Until something happens, or `wake_at`. What happened, as records, each of which fits the state as it is
         once the one before it has been folded in."""
+        if self._probes is not None:
+            wake_at = self._probes.wake_by(wake_at)
         timeout = None if wake_at is None else max((wake_at - self.now()) * 1000, 0) + 0.5
         if self._wire.wants_write:
             self._poll.modify(self._wire.fileno(), select.POLLIN | select.POLLOUT)
@@ -201,8 +258,13 @@ class World:
                 yield from self._from_keeper()
             elif self._control is not None and fd == self._control.fileno():
                 self._accept_client(self._control)
+            elif self._probes is not None and fd == self._probes.fileno():
+                pass
             else:
                 yield from self._from_client(fd)
+        if self._probes is not None:
+            yield from self._probes.news()
+            yield from self._let_go(self._probes)
 
     def _from_keeper(self) -> Iterator[Record]:
         try:
@@ -211,9 +273,30 @@ class World:
             self._new_keeper()
             return
         for (name, *rest), fds in messages:
+            if name == "aided":
+                if self._probes is not None:
+                    self._probes.on_aided(*rest)
+                continue
             record = self._record(name, rest, fds)
-            if record is not None:
+            if record is not None and not self._hold_back(record):
                 yield record
+
+    def _hold_back(self, record: Record) -> bool:
+        """The end of a run whose output is still being read: first what it wrote, then that it has ended."""
+        if self._probes is None or not isinstance(record, Exited):
+            return False
+        if not self._probes.reads(record.process, record.run):
+            return False
+        self._held[record.process, record.run] = record
+        return True
+
+    def _let_go(self, probes: Probes) -> Iterator[Record]:
+        """The ends of those runs whose output has been read to its end."""
+        for key, record in list(self._held.items()):
+            if not probes.reads(*key):
+                del self._held[key]
+                if self._run_state(*key) in ("FORKED", "RUNNING"):  # else it was given up meanwhile
+                    yield record
 
     def _record(self, name: str, rest: list[Any], fds: tuple[int, ...]) -> Record | None:
         """One message as a record; None where it is no news."""
@@ -237,6 +320,10 @@ class World:
                 return self._exit_record(rest)
             case "emptied":
                 process, run, at = rest
+                held = self._held.get((process, run))
+                if held is not None:
+                    self._held[process, run] = msgspec.structs.replace(held, lingers=False)
+                    return None
                 return Emptied(at=at + self.epoch, process=process, run=run) if self._lingers(process, run) else None
             case "prepared":
                 init, got, missing = rest
@@ -296,6 +383,11 @@ class World:
         """It is in the journal: the keeper need not remember it."""
         if isinstance(record, KillRequested) and record.heard_at is not None:
             self._wire.send(("heard",))
+        if self._probes is not None:
+            if isinstance(record, Started):
+                self._probes.begin(record.process, record.run)
+            elif isinstance(record, Exited):
+                self._probes.end(record.process, record.run)
         if isinstance(record, Refused | Emptied) or (isinstance(record, Exited) and not record.lingers):
             self._wire.send(("ack", record.process, record.run))
             self.known.discard((record.process, record.run))
@@ -303,6 +395,11 @@ class World:
             fd = self._pidfds.pop((record.process, record.run), None)
             if fd is not None:
                 os.close(fd)
+
+    def look_after_all(self) -> None:
+        """Every run that lives is checked and read again: a new supervisor, or a new keeper."""
+        if self._probes is not None:
+            self._probes.begin_all()
 
     def _hold(self, key: tuple[int, int], pidfd: int) -> None:
         old = self._pidfds.pop(key, None)
@@ -319,6 +416,9 @@ class World:
             time.sleep(min(0.05 * 2 ** min(self._young - _YOUNG, 10), _PATIENT))
         self._keeper_since = self.now()
         self.known.clear()  # it tells what it knows
+        self._held.clear()
+        if self._probes is not None:
+            self._probes.forget_aids()
         self._wire = Wire(self._start_keeper())
         self._poll.register(self._wire.fileno(), select.POLLIN)
         self.greet()

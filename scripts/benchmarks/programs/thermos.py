@@ -88,10 +88,10 @@ class Started:
 
 
 @contextmanager
-def started(task: Mapping[str, object], place: Place) -> Generator[Started]:
-    """A task that is killed and forgotten at the end of the block."""
+def started(task: Mapping[str, object], place: Place, name: str = "task.json") -> Generator[Started]:
+    """A task that is killed and forgotten at the end of the block. Its file is JSON, which is YAML too."""
     root = place.directory / "root"
-    file = write_json(place.directory / "task.json", task)
+    file = write_json(place.directory / name, task)
     argv = [THERMOS, "run", str(file), "--root", str(root), "--task-id", _TASK_ID]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as foreground:
         try:

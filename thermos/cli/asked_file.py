@@ -1,0 +1,64 @@
+"""A task file that a command looks at without running it: which task of it, and what its templates stand for.
+
+What is known only when a task runs, its id and its ports, is pretended; every other name that a template needs has
+to be bound, as it has to be for `thermos run`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from thermos.formats import TaskFileError, load
+from thermos.formats.aurora.choice import Choice
+
+from .kind import BIND, INSTANCE, JOB, TASK, Cannot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from thermos.formats import Loaded
+
+OPTIONS = (BIND, JOB, TASK, INSTANCE)
+
+
+def read(file: str, given: dict[str, Any]) -> Loaded:
+    """Raises TaskFileError, and Cannot where the command line is wrong. `given`: with what OPTIONS name."""
+    bindings: dict[str, str] = {}
+    for text in given["bind"]:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise Cannot(f"cannot read {text!r}: it should be --bind NAME=VALUE", 2)
+        bindings[name] = value
+    return load(file, bindings, Choice(given["job"], given["task"], given["instance"]))
+
+
+def task_of(loaded: Loaded, given: dict[str, Any], *, as_written: bool = False) -> dict[str, Any]:
+    """The complete task, as `thermos.core.task.Task` takes it. Raises TaskFileError.
+
+    `as_written`: what is pretended stands in texts as the template that names it, where the fields allow that.
+    """
+    values = {
+        "thermos.task_id": "task",
+        "thermos.user": "",
+        "mesos.instance": str(given["instance"] or 0),
+        "mesos.hostname": os.uname().nodename,
+        **{f"thermos.ports[{name}]": "1" for name in loaded.ports},
+    }
+    values["thermos.user"] = loaded.task(values)["user"] or _own_name()
+    if as_written:
+        unknown = (name for name in values if name.startswith("thermos.") and name != "thermos.user")
+        try:
+            return loaded.task(values | {name: f"{{{{&{name}}}}}" for name in unknown})  # which is the text {{name}}
+        except TaskFileError:
+            pass  # a number is wanted somewhere
+    return loaded.task(values)
+
+
+def _own_name() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
