@@ -38,7 +38,7 @@ FEATURES = Story(
             },
             {
                 "name": "parent",
-                "cmdline": RAN + "setsid sleep 1000 & exit 0",
+                "cmdline": RAN + "setsid bash -c 'touch away; exec sleep 1000' & " + AWAIT.format("away") + "exit 0",
                 "after": {"again": "completed", "side": {"log": "^up$"}},
             },
             {"name": "mend", "cmdline": RAN, "after": {"again": "failed"}},

@@ -160,11 +160,11 @@ def test_what_does_not_stop_in_its_own_time_is_killed_while_the_task_has_more(pr
 
 
 def test_a_command_stops_a_process_in_its_sandbox_with_its_environment(program: Program) -> None:
-    main = 'trap "" TERM; echo $$ > pid; until [ -e asked ]; do sleep 0.01; done; exit 0'
-    command = 'echo "stopping $A $THERMOS_PROCESS $THERMOS_PID $(id -un)"; touch asked'
+    main = 'trap "" TERM; trap "exit 0" USR1; echo $$ > pid; while :; do sleep 0.01; done'
+    command = 'echo "stopping $A $THERMOS_PROCESS $THERMOS_PID $(id -un)"; kill -USR1 $THERMOS_PID'
     run = program.begin([process(cmdline=main, env={"A": "a"}, stop={"command": command})], user="nobody")
-    until(lambda: (program.sandbox / "pid").exists())
-    pid = until(lambda: program.started()).pid
+    until(lambda: (program.sandbox / "pid").exists() and (program.sandbox / "pid").read_text())
+    pid = (program.sandbox / "pid").read_text().strip()
     assert program.done("kill", program.id).returncode == 0
     assert run.wait() == 143
     assert program.log("p") == f"stopping a p {pid} nobody\n"

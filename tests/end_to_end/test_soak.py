@@ -19,6 +19,10 @@ from real_program import RAN
 pytestmark = pytest.mark.root
 
 
+#: All of which come about in every life, but for the failure, which comes in none.
+CONDITIONS: list[Any] = ["succeeded", "succeeded", "succeeded", "started", "completed", {"log": "^ready$"}, "failed"]
+
+
 def a_story(chance: random.Random) -> Story:
     """A task whose runs do the same whenever they run: so that only what it came to can differ, and may not."""
     processes: list[dict[str, Any]] = []
@@ -28,14 +32,15 @@ def a_story(chance: random.Random) -> Story:
         failures = chance.choice([0, 0, 0, 1, 2])  # so often it fails first
         pause = chance.choice(["", "", "sleep 0.05; ", "sleep 0.2; "])
         leaves = chance.choice(["", "", "", "sleep 1000 & ", "setsid sleep 1000 & "])
+        rule = {"on": {"code": 3}, "budget": failures, "backoff": {"initial": chance.choice([0, 0.05])}}
         processes.append(
             {
                 "name": f"p{number}",
-                "cmdline": f"{RAN}{pause}{leaves}[ $THERMOS_RUN -ge {failures} ] || exit 3",
-                "max_failures": failures + 1,
+                "cmdline": f"{RAN}{pause}{leaves}[ $THERMOS_RUN -ge {failures} ] || exit 3; echo ready",
+                **chance.choice([{"max_failures": failures + 1}, {"restart": rule}]),
                 "min_duration": 0,
                 "final": final,
-                "after": [name for name in before if chance.random() < 0.4],
+                "after": {name: chance.choice(CONDITIONS) for name in before if chance.random() < 0.4},
             }
         )
     fields: dict[str, Any] = {"max_concurrency": chance.choice([0, 0, 1, 2]), "finalization_wait": 60}

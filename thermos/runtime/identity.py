@@ -6,6 +6,10 @@ import os
 
 from . import clock
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -34,6 +38,41 @@ def ticks(pid: int) -> int | None:
     """Field 22, the start time in clock ticks since boot: of the machine, not of our time namespace."""
     fields = _stat(pid)
     return None if fields is None else _start(fields)
+
+
+def strays(env: Mapping[str, str]) -> Iterator[int]:
+    """A pidfd, open for one turn, of every process that has inherited a task's environment; `env` is that of its runs.
+
+    For tasks without cgroups: in those it says whose a process is.
+    """
+    marks = {f"{name}={env.get(name, '')}".encode() for name in ("THERMOS_SANDBOX", "THERMOS_TASK_ID")}
+    for name in os.listdir("/proc"):
+        try:
+            pidfd = os.pidfd_open(int(name))
+        except (ValueError, OSError):
+            continue
+        try:
+            fd = os.open(f"/proc/{name}/environ", os.O_RDONLY | os.O_CLOEXEC)
+            with open(fd, "rb") as file:
+                found = marks <= set(file.read().split(b"\0"))
+            if found:
+                yield pidfd
+        except OSError:
+            pass  # gone, or not ours to look at
+        finally:
+            os.close(pidfd)
+
+
+def pid_inside(pid: int) -> int:
+    """The number that a process has in the innermost pid namespace it is in; 0 where it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"NSpid:"):
+                    return int(line.split()[-1])
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return 0
 
 
 def _start(fields: list[str]) -> int:

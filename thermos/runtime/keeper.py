@@ -932,8 +932,9 @@ class Keeper:
     def _stop_by(self, command: tuple[Any, ...], run: _Run) -> bool:
         """False where it cannot be started: the signal must do then. What it says goes to the run's logs."""
         argv, env, cwd, place = command
+        env = {**env, "THERMOS_PID": str(identity.pid_inside(run.pid))}
         try:
-            self._aid(0, argv, {**env, "THERMOS_PID": str(run.pid)}, cwd, self._place(place))
+            self._aid(0, argv, env, cwd, self._place(place))
         except OSError:
             return False
         return True
@@ -1017,21 +1018,8 @@ class Keeper:
 
     def _kill_strays(self) -> None:
         """What got away from a keeper that died, where no group says whose it is: what it inherited says it."""
-        env = self._order["env"]
-        marks = {f"{name}={env.get(name, '')}".encode() for name in ("THERMOS_SANDBOX", "THERMOS_TASK_ID")}
-        for name in os.listdir("/proc"):
-            try:
-                pidfd = os.pidfd_open(int(name))
-            except (ValueError, OSError):
-                continue
-            try:
-                fd = os.open(f"/proc/{name}/environ", os.O_RDONLY | os.O_CLOEXEC)
-                with open(fd, "rb") as file:
-                    if marks <= set(file.read().split(b"\0")):
-                        _signal.pidfd_send_signal(pidfd, 9)
-            except OSError:
-                pass  # gone, or not ours to look at
-            os.close(pidfd)
+        for pidfd in identity.strays(self._order["env"]):
+            _signal.pidfd_send_signal(pidfd, 9)
 
 
 def _only_wake_up(number: int, frame: object) -> None:

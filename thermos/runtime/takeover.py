@@ -12,7 +12,7 @@ from thermos.checkpoint import follow, lock, tasks
 from thermos.core.state import State
 from thermos.core.task import Accepted
 
-from . import accept, control
+from . import accept, control, identity
 
 
 class CannotTakeOver(Exception):
@@ -64,8 +64,11 @@ def take_over(root: str, task_id: str) -> bool:
 def over(root: str, accepted: Accepted) -> State | None:
     """The task's state if it has ended and nothing of it is left to be cleaned up."""
     state = tasks.read_state(root, accepted)
-    left = any(os.path.isdir(directory) for directory in accepted.cgroups.values())
-    return state if state.ended and not left else None
+    if not state.ended or any(os.path.isdir(directory) for directory in accepted.cgroups.values()):
+        return None
+    if not accepted.cgroups and any(True for _ in identity.strays(accepted.env)):
+        return None
+    return state
 
 
 def stand_by(root: str, accepted: Accepted) -> State | None:
