@@ -11,6 +11,13 @@ import pytest
 CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/cgroup.procs")
 MARKS = ("root", "browser")
 
+#: Files that take minutes. They begin first, so that several at a time are done at about the same time.
+LONGEST = ("test_crash_points.py", "test_soak.py", "test_bench.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("root"):
