@@ -15,6 +15,7 @@ import errno
 import marshal
 import os
 import resource
+import stat
 
 from . import syscalls
 from .cgroups.tree import PROCS
@@ -365,10 +366,14 @@ def _open_logs(logs: str) -> None:
         except FileExistsError:
             pass
         path += "/"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO nobody reads is an error
     null = os.open(os.devnull, os.O_RDONLY)
     out = os.open(path + "stdout", flags, 0o644)
     err = os.open(path + "stderr", flags, 0o644)
+    for fd, name in ((out, "stdout"), (err, "stderr")):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path + name)
+        os.set_blocking(fd, True)
     os.dup2(null, 0)
     os.dup2(out, 1)
     os.dup2(err, 2)

@@ -69,7 +69,7 @@ def log_dir(sandbox: str, process: str, run: int) -> str:
 
 def leaf_name(process: str, run: int) -> str:
     """The name of a run's own cgroup below its task's: readable, and a legal directory name for any process name."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-+") else f"%{ord(c):x}" for c in process)
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-+") else f"%{ord(c):x};" for c in process)
     return f"{safe}.{run}"
 
 

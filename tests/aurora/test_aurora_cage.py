@@ -280,7 +280,7 @@ CHANNEL = (
     "def say(text):\n"
     "    os.write(channel, len(text).to_bytes(4, 'little') + text.encode())\n"
 )
-NO_SENSE = "task: cannot run the task file: the process that ran it gave an answer that makes no sense"
+NO_SENSE = "task: cannot run the task file: the process that ran it answered something else than a task"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,9 @@ NO_SENSE = "task: cannot run the task file: the process that ran it gave an answ
         ("say('{\"problems\": []}')", NO_SENSE),
         ('say(\'{"problems": [["f", 1, 1, "", "all is well"]]}\')', NO_SENSE),
         ("say('{\"x\": %s}' % ('1' * 5000))", NO_SENSE),
-        ("os.write(channel, b'\\xff' * 100)", "task: cannot run the task file: what it defines is larger than 16 MiB"),
+        ("os.write(channel, b'\\xff' * 100)", NO_SENSE),
+        ("os.write(channel, b'\\x00\\x00\\x00\\x02rubbish')", NO_SENSE),
+        ("os.write(channel, b'\\x00\\x00\\x0f\\x00rubbish')" + END, NO_SENSE),
         (
             'say(\'{"problems": [["f", 1, 1, "", "cannot \\\\u001b[31m\\\\n"]]}\')',
             r"f:1:1: cannot \x1b[31m\n",
@@ -313,6 +315,34 @@ NO_SENSE = "task: cannot run the task file: the process that ran it gave an answ
 def test_an_answer_that_is_none_is_refused(said: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cage, "PROCESSOR_SECONDS", 1)
     assert refusal(CHANNEL + said).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("definition", "raised", "why"),
+    [
+        ("    def __str__(self): raise SystemExit(3)", "E()", "E"),
+        ("    def __str__(self): raise KeyboardInterrupt", "E()", "E"),
+        ("    def __str__(self): return 7", "E()", "E"),
+        ("    def __repr__(self): raise SystemExit(3)", "SystemExit(E())", "it calls sys.exit(a E)"),
+        ("    __class__ = property(lambda self: 1 // 0)", "E()", "an exception that raises another one"),
+        ("    __traceback__ = property(lambda self: 1 // 0)", "E()", "E"),
+    ],
+)
+def test_an_exception_that_cannot_be_asked_is_blamed_all_the_same(
+    definition: str, raised: str, why: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    message = refusal(f"class E(Exception):\n{definition}\nraise {raised}")
+    assert message.startswith(f"task:3:1: cannot run the task file: {why}")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("last", ["sys.stdout = None", "sys.stdout = E()"])
+def test_what_a_file_makes_of_its_output_is_no_concern_of_its_task(
+    last: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = "import sys\nclass E:\n    def flush(self): raise SystemExit(3)\n    def write(self, text): pass\n"
+    assert task_of(document(text + last + END))["name"] == "a"
+    assert "thermos/formats" not in capfd.readouterr().err
 
 
 def test_an_answer_of_the_files_own_making_is_only_data() -> None:

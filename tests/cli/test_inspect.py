@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from task_directories import Cli
 
-from thermos.core.task import Task
+from thermos.core.task import HealthCheck, Process, Rule, Task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -98,6 +99,21 @@ def test_json_holds_the_task_as_a_run_would_and_an_origin_for_every_value(cli: C
     assert fields | {"env.LEVEL", "env.BOTH", "resources.cpu"} <= set(origins)
 
 
+def test_json_holds_every_field_with_its_default_too(cli: Cli, tmp_path: Path) -> None:
+    shown = json.loads(cli.run("inspect", written(tmp_path), "--bind", "where=here", "--json")[1])
+    db, web, _ = shown["task"]["processes"]
+    assert web["stop"] == {"signal": 15, "to": "all", "timeout": None, "command": None}
+    assert set(web) == set(Process.__struct_fields__)
+    assert set(db["health"]) == set(HealthCheck.__struct_fields__)
+    assert (db["health"]["interval"], db["health"]["timeout"], db["health"]["min_successes"]) == (2, 1, 1)
+    assert set(db["restart"][1]) == set(Rule.__struct_fields__)
+    assert db["restart"][0]["codes"] == [[1, 1], [3, 5]]
+    for path in shown["origins"]:
+        value: Any = shown["task"]
+        for step in re.findall(r"[^.\[\]]+", path):
+            value = value[int(step) if isinstance(value, list) else step]
+
+
 def test_what_comes_from_an_env_file_is_not_shown_unless_asked_for(cli: Cli, tmp_path: Path) -> None:
     written(tmp_path, "TOKEN=sesame\n", "secrets.env")
     path = written(tmp_path, "env_file: secrets.env\nprocesses: [{name: a, cmdline: 'true'}]\n")
@@ -131,8 +147,40 @@ jobs = [Job(cluster='c', role='r', environment='prod', name='hello', task=task, 
     assert (status, err) == (0, "")
     assert "echo 3 {{thermos.ports[http]}}" in out
     kept = out.split("\nkept, and without effect here:\n")[1]
-    assert ["job.cron_schedule", "0", "*", "*", "*", "*"] in [line.split() for line in kept.splitlines()]
+    assert ["job.cron_schedule", "0", "*", "*", "*", "*", f"{path}:3:95"] in [
+        line.split() for line in kept.splitlines()
+    ]
     assert "0 * * * *" in json.dumps(json.loads(cli.run("inspect", path, "--json")[1])["aside"])
+
+
+DEFAULTS = """\
+odd = Process(name='odd', cmdline='x', min_duration=5)
+task = Task(name='odd', processes=[odd], resources=Resources(cpu=1, ram=64*MB, disk=64*MB), max_failures=2)
+jobs = [Job(cluster='c', role='r', environment='prod', task=task, update_config=UpdateConfig(watch_secs=9))]
+"""
+
+
+def test_defaults_of_aurora_are_nobodys_words(cli: Cli, tmp_path: Path) -> None:
+    path = written(tmp_path, DEFAULTS, "odd.aurora")
+    origins = json.loads(cli.run("inspect", path, "--json")[1])["origins"]
+    for unsaid in ("max_concurrency", "finalization_wait", "processes[0].daemon", "processes[0].max_failures"):
+        assert (origins[unsaid]["kind"], origins[unsaid]["note"]) == ("default", "default of Aurora")
+        assert origins[unsaid]["line"] is None
+    assert origins["processes[0].success_codes"]["note"] == "default of Thermos"
+    said = {"max_failures": (2, 106), "processes[0].min_duration": (1, 53), "user": (3, 31)}
+    for name, place in said.items():
+        assert (origins[name]["kind"], origins[name]["line"], origins[name]["column"]) == ("file", *place)
+
+
+def test_defaults_of_aurora_are_shown_where_all_is_asked_for(cli: Cli, tmp_path: Path) -> None:
+    path = written(tmp_path, DEFAULTS, "odd.aurora")
+    out, everything = cli.run("inspect", path)[1], cli.run("inspect", path, "--all")[1]
+    for unsaid in ("max_concurrency", "daemon", "job.instances", "job.update_config.batch_size", "resources.gpu"):
+        assert f"  {unsaid} " not in out
+        assert f"  {unsaid} " in everything
+    rows_of_it = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    assert rows_of_it["min_duration"] == ["5s", f"{path}:1:53"]
+    assert rows_of_it["job.update_config.watch_secs"] == ["9", f"{path}:3:105"]
 
 
 def test_control_characters_are_shown_and_not_sent_to_the_terminal(cli: Cli, tmp_path: Path) -> None:

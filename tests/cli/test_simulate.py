@@ -79,6 +79,46 @@ def test_what_goes_wrong_goes_wrong_one_after_another(simulate: Simulate) -> Non
     assert [r.get("oom", False) for r in records if r["type"] == "exited"][:3] == [False, True, False]
 
 
+def test_so_many_runs_exit_with_this_code_so_late(simulate: Simulate) -> None:
+    assert ends(simulate("--exit", "a=75")[1], "a") == [(1.0, 75), (2.0, 0)]
+    assert ends(simulate("--exit", "a=75x2@3")[1], "a") == [(3.0, 75), (6.0, 75), (8.0, 0)]
+    assert [code for _, code in ends(simulate("--exit", "a=9xalways")[1], "a")] == [9, 9, 9]
+    assert ends(simulate("--exit", "b=c@2=4@0.5")[1], "b=c@2") == [(1.5, 4)]
+
+
+def test_a_code_may_be_that_of_a_success(simulate: Simulate) -> None:
+    lenient = {"processes": [{"name": "a", "cmdline": "true", "success_codes": [0, 7]}]}
+    status, records, summary, _ = simulate("--exit", "a=7", task=lenient)
+    assert (status, summary["processes"][0]["outcome"]) == (0, "finished")
+    assert ends(records, "a") == [(1.0, 7)]
+
+
+def test_an_ephemeral_process_that_failed_for_good_has_failed(
+    simulate: Simulate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = {"processes": [{"name": "a", "cmdline": "x"}, {"name": "e", "cmdline": "x", "ephemeral": True}]}
+    options = ("--fail", "e=1@0.5")
+    status, _, summary, _ = simulate(*options, task=task)
+    assert (status, [process["outcome"] for process in summary["processes"]]) == (0, ["finished", "failed"])
+    assert main(["simulate", str(tmp_path / "task.json"), *options]) == 0
+    out = capsys.readouterr().out
+    assert "e/0   FAILED: exited with 1; it has failed for good\n" in out
+    assert "e        1     failed    exited with 1\n" in out
+    assert simulate(task=task)[2]["processes"][1]["outcome"] == "finished"
+
+
+def test_every_moment_of_a_death_is_a_life_for_programs(simulate: Simulate) -> None:
+    """Nothing but JSON: a line for each life, and the summary, which is of the undisturbed one."""
+    status, lives, summary, err = simulate("--fail", "a=always", "--kill-supervisor", "every")
+    assert (status, err) == (1, "")
+    assert [life["life"]["moment"] for life in lives] == list(range(1, summary["moments"] + 1))
+    assert len(lives) > 10
+    assert all(life["life"]["same"] for life in lives)
+    assert {(life["life"]["state"], life["life"]["reason"]) for life in lives} == {("FAILED", summary["reason"])}
+    assert (summary["state"], summary["over"], summary["note"], summary["differ"]) == ("FAILED", True, None, [])
+    assert summary["runs"] == lives[0]["life"]["runs"]
+
+
 def test_a_failure_is_none_of_the_codes_that_are_successes(simulate: Simulate) -> None:
     lenient = {"processes": [{"name": "a", "cmdline": "true", "success_codes": [1, 2]}]}
     assert ends(simulate(task=lenient)[1], "a") == [(1.0, 1)]
@@ -151,6 +191,12 @@ def test_a_reboot_loses_what_ran(simulate: Simulate) -> None:
         (("--kill-supervisor", "soon"), "it should be @SECONDS, a number, or every"),
         (("--unhealthy", "a"), "cannot use --unhealthy a: that process has no health check"),
         (("--healthy", "a@1"), "cannot use --healthy a: that process has no health check"),
+        (("--disk-full", "@4-1"), "cannot use --disk-full @4-1: it should end after it begins"),
+        (("--disk-full", "@4-4"), "cannot use --disk-full @4-4: it should end after it begins"),
+        (("--exit", "a"), "cannot use --exit a: '' is no exit code, 0 to 255"),
+        (("--exit", "a=256"), "cannot use --exit a=256: '256' is no exit code, 0 to 255"),
+        (("--exit", "a=3x"), "cannot use --exit a=3x: '' is no number of runs, and not 'always'"),
+        (("--exit", "a=3xmany"), "cannot use --exit a=3xmany: 'many' is no number of runs, and not 'always'"),
         (("--disk-full", "@1-x"), "cannot use --disk-full @1-x: 'x' is not a number of seconds"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -91,6 +91,15 @@ def test_a_process_over_the_memory_limit_failed_with_oom(told: Told) -> None:
     assert facts["runs"]["greedy"][0]["exit"]["oom"] is True
 
 
+def test_a_process_has_limits_of_its_own_within_the_tasks(told: Told) -> None:
+    facts = told("limits_of_processes")
+    assert (facts["exit status"], facts["state"]) == (0, "SUCCESS")
+    assert facts["held"] == {"memory.max": str(16 << 20), "pids.max": "9", "cpu.max": "25000 100000"}
+    assert facts["isolation"]["memory of greedy"]["got"] == "32 MiB (cgroup v2)"
+    assert facts["isolation"]["memory"]["got"] == "256 MiB (cgroup v2)"
+    assert facts["runs"]["greedy"][0]["exit"]["oom"] is True
+
+
 def test_the_figures_are_those_of_the_leaf_and_not_of_its_neighbour(told: Told) -> None:
     runs = told("out_of_memory")["runs"]
     greedy, small = runs["greedy"][0]["exit"], runs["small"][0]["exit"]

@@ -92,6 +92,20 @@ def test_the_last_line_counts_though_it_has_no_end_and_its_writer_is_gone(progra
         assert program.ran() == ["waits 0"]
 
 
+@pytest.mark.parametrize("pattern", ["^\\u2713 r[éè]ady$", "[[]ok", "(?u)ready"])
+def test_an_expression_means_text_and_not_bytes(program: Program, pattern: str) -> None:
+    writes = process("writes", "echo '✓ rèady'; echo '[ok'; echo ready")
+    run = program.begin([writes, process("waits", after={"writes": {"log": pattern}})])
+    out, err = run.communicate()
+    assert (run.returncode, out) == (0, ""), err
+    assert "Warning" not in err
+
+
+def test_a_long_output_is_read_to_its_last_line(program: Program) -> None:
+    writes = process("writes", "seq 5000000; echo ready")
+    assert program.begin([writes, process("waits", after={"writes": {"log": "ready"}})]).wait() == 0
+
+
 def test_a_line_that_never_comes_fails_the_task_and_is_named(program: Program) -> None:
     processes = [process("writes", "echo hello"), process("waits", after={"writes": {"log": "good-?bye"}})]
     run = program.begin(processes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -39,6 +40,29 @@ def test_a_process_of_another_user_than_the_tasks_has_logs_of_its_own_and_only_i
     assert (program.sandbox / ".logs/other/0/stdout").owner() == "daemon"
 
 
+def test_a_directory_that_is_shared_keeps_its_mode_and_no_link_in_it_is_followed(program: Program) -> None:
+    shared, victim = program.base / "shared", program.base / "victim"
+    for directory in (program.base.parent, program.base):
+        directory.chmod(directory.stat().st_mode | 0o011)
+    shared.mkdir()
+    shared.chmod(0o1777)
+    assert (
+        program.begin(
+            [process("own", "true"), process("other", "true", user="daemon")], "--sandbox", str(shared)
+        ).wait()
+        == 0
+    )
+    assert shared.stat().st_mode & 0o7777 == 0o1777
+    victim.mkdir()
+    shutil.rmtree(shared / ".logs")
+    (shared / ".logs").symlink_to(victim)
+    program.id += "-again"
+    run = program.begin([process("own", "true"), process("other", "true", user="daemon")], "--sandbox", str(shared))
+    assert "Not a directory" in run.communicate()[1]
+    assert run.returncode == 73
+    assert list(victim.iterdir()) == []
+
+
 def test_a_user_that_is_not_there_is_refused_before_anything_starts(program: Program) -> None:
     run = program.begin([process(), process("other", user="no-such-user")])
     out, err = run.communicate()
@@ -51,6 +75,12 @@ def test_a_plain_user_cannot_have_processes_of_others(nobody: Program) -> None:
     done = nobody.begin([process(user="daemon")])
     assert done.communicate()[1] == "cannot run as daemon: only root can become another user\n"
     assert done.returncode == 69
+
+
+def test_a_plain_user_may_name_who_they_are_anyhow(nobody: Program) -> None:
+    run = nobody.begin([process(user="nobody", cmdline="id -un")], "--isolation", "best-effort")
+    assert run.wait() == 0
+    assert nobody.log("p") == "nobody\n"
 
 
 def test_a_process_works_where_it_says_from_the_sandbox_on(program: Program) -> None:
@@ -67,9 +97,9 @@ def test_a_directory_that_is_not_there_is_a_failure_that_names_it(program: Progr
     assert only["exit"]["cause"] == "cannot enter its working directory: No such file or directory (no/such)"
 
 
-def test_a_processs_variables_go_before_the_tasks_and_never_before_ours(program: Program) -> None:
+def test_a_processs_variables_go_before_the_tasks(program: Program) -> None:
     say = 'echo "$A $B $THERMOS_PROCESS $THERMOS_TASK_ID $USER"'
-    env = {"A": "own", "THERMOS_PROCESS": "x", "THERMOS_TASK_ID": "x", "USER": "me"}
+    env = {"A": "own", "USER": "me"}
     assert ran(program, process(cmdline=say, env=env), process("q", say), env={"A": "task", "B": "b"}) == 0
     assert program.log("p").split() == ["own", "b", "p", program.id, "me"]
     assert program.log("q").split() == ["task", "b", "q", program.id, "root"]

@@ -198,6 +198,67 @@ def test_what_changes_nothing_is_not_written_down(program: Program) -> None:
     killed(program, run)
 
 
+def raw(answer: str) -> list[str]:
+    """A program that answers everybody so, whatever was asked, and closes."""
+    code = (
+        "import os, socket\ns = socket.create_server(('127.0.0.1', int(os.environ['THERMOS_PORT_HTTP'])))\n"
+        f"while True:\n c, _ = s.accept()\n c.recv(9999)\n c.sendall({answer})\n c.close()"
+    )
+    return ["python3", "-c", code]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["b'HTTP/1.0 ' + b'9' * 5000 + b'\\r\\n\\r\\n'", "b'HTTP/1.0 -200 OK\\r\\n\\r\\n'", "b'\\0\\xff' * 99", "b''"],
+    ids=["digits", "negative", "binary", "empty"],
+)
+def test_whatever_is_answered_is_an_answer_and_harms_nobody(program: Program, answer: str) -> None:
+    """The port is called http where nothing else is said."""
+    health = {"http": {"path": "/"}, "interval_secs": 0.1, "initial_interval_secs": 60}
+    run = program.begin([{"name": "web", "argv": raw(answer), "health": health}])
+    supervisor = program.in_charge()
+    assert "HTTP" in why(program)
+    assert program.in_charge() == program.supervisor() == supervisor
+    killed(program, run)
+
+
+def test_a_length_that_is_no_number_of_bytes_is_not_believed(program: Program) -> None:
+    answer = "b'HTTP/1.0 200 OK\\r\\nContent-Length: ' + b'9' * 5000 + b'\\r\\n\\r\\nok'"
+    health = {"http": {"body": "ok"}, "interval_secs": 0.1, "initial_interval_secs": 60}
+    run = program.begin([{"name": "web", "argv": raw(answer), "health": health}])
+    until(lambda: healthy(program) == "healthy", "it never became healthy")
+    killed(program, run)
+
+
+def test_checks_of_runs_that_are_over_at_once_harm_nobody(program: Program) -> None:
+    health = {"exec": {"cmdline": "sleep 0.01"}, "interval_secs": 0.01, "timeout_secs": 5}
+    process = {"name": "p", "cmdline": "true", "daemon": True, "min_duration": 0, "health": health}
+    run = program.begin([process])
+    both = until(lambda: program.in_charge()), program.keeper()
+    until(lambda: sum(isinstance(x, r.Exited) for x in program.records()) > 200, "they do not run")
+    assert (program.in_charge(), program.keeper()) == both
+    killed(program, run)
+
+
+def test_a_check_that_has_closed_its_output_keeps_no_processor(program: Program) -> None:
+    health = {"exec": {"cmdline": "exec >&- 2>&-; touch asked; exec sleep 2"}, "interval_secs": 60, "timeout_secs": 60}
+    run = program.begin([{"name": "p", "cmdline": "sleep 1000", "health": health}])
+    until(lambda: (program.sandbox / "asked").exists(), "nobody asked")
+    until(lambda: healthy(program) == "healthy", "it never became healthy")
+    ticks = Path(f"/proc/{program.supervisor()}/stat").read_text().rpartition(")")[2].split()[11:13]
+    assert sum(map(int, ticks)) < 100, "hundredths of a second"
+    killed(program, run)
+
+
+def test_what_has_ended_is_not_checked_while_its_output_is_still_being_read(program: Program) -> None:
+    health = {"exec": {"cmdline": "true"}, "interval_secs": 0.02, "initial_interval_secs": 0}
+    writes = {"name": "writes", "cmdline": f"echo {'a' * 60}!", "min_duration": 0, "health": health}
+    run = program.begin([writes, {"name": "waits", "cmdline": "true", "after": {"writes": {"log": "^(a+)+$"}}}])
+    assert run.wait() == 1
+    assert program.exits("writes") == [(0, None, "waited")]
+    assert [x.ok for x in checks(program) if not x.ok] == []
+
+
 def test_an_answer_without_end_is_not_read_without_end(program: Program) -> None:
     code = (
         "import socket, os; s = socket.create_server(('127.0.0.1', int(os.environ['THERMOS_PORT_WEB'])))\n"

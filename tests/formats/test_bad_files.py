@@ -76,10 +76,24 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     assert refusal(str(file)) == f"{file}: cannot read the task file: input/output error"
 
 
-def test_an_endless_file_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "endless.yaml"
-    file.symlink_to("/dev/zero")
+def test_a_huge_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "huge.yaml"
+    file.touch()
+    os.truncate(file, 1 << 40)
     assert refusal(str(file)) == f"{file}: cannot read the task file: it is larger than 64 MiB"
+
+
+@pytest.mark.parametrize("what", ["fifo", "/dev/zero", "/dev/full"])
+def test_what_may_have_no_end_is_refused(tmp_path: Path, what: str) -> None:
+    """Also where a task file names it: it would have us wait for somebody to write."""
+    file = tmp_path / "endless.yaml"
+    os.mkfifo(file) if what == "fifo" else file.symlink_to(what)
+    why = "it is no regular file; standard input is named -"
+    assert refusal(str(file)) == f"{file}: cannot read the task file: {why}"
+    for field in ("include", "env_file"):
+        names = tmp_path / "names.yaml"
+        names.write_text(f"{field}: {file}\nprocesses: [{{name: a, cmdline: x}}]\n")
+        assert why in refusal(str(names))
 
 
 @pytest.mark.parametrize("name", ["task.ini", "task", "task.yaml.bak", ".yaml", "a\0.json"])

@@ -118,3 +118,42 @@ def test_a_plain_file_has_origins_too(tmp_path: Path) -> None:
     origin = plain.origin(("processes", 0, "max_failures"))
     assert (origin.kind, origin.file, origin.line, origin.column) == ("file", str(file), 2, 60)
     assert plain.aside == {}
+
+
+AURORA = """\
+one = Process(name='one', cmdline='x', daemon=False)
+two = Process(name='two', cmdline='x', logger=Logger(mode='rotate'))
+export(combine_tasks(Task(processes=[one]), Task(processes=[two(ephemeral=True)], max_failures=1)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "where", "note"),
+    [
+        (("name",), "file", "task.thermos:3:8", ""),
+        (("max_failures",), "file", "task.thermos:3:96", ""),
+        (("max_concurrency",), "default", ":0:0", "default of Aurora"),
+        (("processes", 0, "daemon"), "file", "task.thermos:1:47", ""),
+        (("processes", 0, "ephemeral"), "default", ":0:0", "default of Aurora"),
+        (("processes", 1, "daemon"), "default", ":0:0", "default of Aurora"),
+        (("processes", 1, "ephemeral"), "file", "task.thermos:3:75", ""),
+        (("processes", 1, "stop", "signal"), "default", ":0:0", "default of Thermos"),
+        (("aside", "processes", "two", "logger", "mode"), "file", "task.thermos:2:59", ""),
+        (("aside", "processes", "two", "logger", "destination"), "default", ":0:0", "default of Aurora"),
+    ],
+)
+def test_what_a_file_of_auroras_does_not_say_is_a_default_of_its_language(
+    path: tuple[str | int, ...], kind: str, where: str, note: str, tmp_path: Path
+) -> None:
+    """Through copies and interpolation of pystachio's, too."""
+    (tmp_path / "task.thermos").write_text(AURORA)
+    origin = load(str(tmp_path / "task.thermos")).origin(path)
+    at = f"{Path(origin.file).name if origin.file else ''}:{origin.line}:{origin.column}"
+    assert (origin.kind, at, origin.note) == (kind, where, note)
+
+
+def test_a_task_of_auroras_that_has_no_name_is_called_as_its_first_process(tmp_path: Path) -> None:
+    (tmp_path / "task.thermos").write_text("export(Task(processes=[\n  Process(cmdline='x', name='one')]))\n")
+    origin = load(str(tmp_path / "task.thermos")).origin(("name",))
+    assert (origin.kind, origin.line, origin.column) == ("derived", 2, 29)
+    assert origin.note == "the name of the first process"

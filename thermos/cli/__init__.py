@@ -74,12 +74,17 @@ def _main(words: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Cannot as error:
-        print(error, file=sys.stderr)
+        print(_harmless(str(error)), file=sys.stderr)
         return error.status
     except Exception as error:
         from . import errors
 
         return errors.report(error, given)
+
+
+def _harmless(text: str) -> str:
+    """What is said may hold what a command line or a file said: no escapes to a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _read(words: list[str]) -> tuple[Command, dict[str, Any]] | int:

@@ -40,19 +40,22 @@ def task_of(loaded: Loaded, given: dict[str, Any], *, as_written: bool = False) 
     """
     values = {
         "thermos.task_id": "task",
-        "thermos.user": "",
+        "thermos.user": _own_name(),
         "mesos.instance": str(given["instance"] or 0),
         "mesos.hostname": os.uname().nodename,
         **{f"thermos.ports[{name}]": "1" for name in loaded.ports},
     }
-    values["thermos.user"] = loaded.task(values)["user"] or _own_name()
+    task = loaded.task(values)
+    if task["user"] not in (None, values["thermos.user"]):
+        values["thermos.user"] = task["user"]
+        task = loaded.task(values)
     if as_written:
         unknown = (name for name in values if name.startswith("thermos.") and name != "thermos.user")
         try:
             return loaded.task(values | {name: f"{{{{&{name}}}}}" for name in unknown})  # which is the text {{name}}
         except TaskFileError:
             pass  # a number is wanted somewhere
-    return loaded.task(values)
+    return task
 
 
 def _own_name() -> str:

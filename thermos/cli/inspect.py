@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from thermos.config import path_text
+from thermos.config.templates import port_variable
 from thermos.core.status import signal_name
 from thermos.core.task import HealthCheck, Process, Rule, Stop, Task
 from thermos.drawing import picture_of
@@ -104,7 +105,7 @@ def _field(path: Path, value: Any, loaded: Loaded, given: dict[str, Any]) -> _Fi
 
 
 def _as_json(loaded: Loaded, task: Task, fields: list[_Field]) -> dict[str, object]:
-    whole: Any = msgspec.to_builtins(task)
+    whole = _whole(task)
     origins: dict[str, object] = {}
     for field in fields:
         origin = field.origin
@@ -121,6 +122,17 @@ def _as_json(loaded: Loaded, task: Task, fields: list[_Field]) -> dict[str, obje
                 around = around[step]
             around[field.path[-1]] = HIDDEN
     return {"file": loaded.file, "task": whole, "ports": loaded.ports, "origins": origins, "aside": loaded.aside}
+
+
+def _whole(value: Any) -> Any:
+    """Plain values for every field: msgspec leaves those out that are as their structs' defaults have it."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _whole(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {str(name): _whole(part) for name, part in value.items()}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if isinstance(value, (tuple, list)):
+        return [_whole(part) for part in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
 
 
 # The page for people.
@@ -145,12 +157,13 @@ def _page(loaded: Loaded, task: Task, fields: list[_Field], given: dict[str, Any
         yield from _rows([*rows, *_in_words(process)], dim)
     yield ""
     yield f"order: {_order(task)}"
-    yield f"env of each process besides: {' '.join((_OF_EACH, *map(_port_variable, loaded.ports)))}"
-    kept = [(path_text(path), text, "") for path, text in _kept((), loaded.aside)]
-    if kept:
+    yield f"env of each process besides: {' '.join((_OF_EACH, *map(port_variable, loaded.ports)))}"
+    kept = [(path_text(path), text, loaded.origin(("aside", *path))) for path, text in _kept((), loaded.aside)]
+    shown = [(name, text, _from(origin)) for name, text, origin in kept if given["all"] or origin.kind != "default"]
+    if shown:
         yield ""
         yield "kept, and without effect here:"
-        yield from _rows(kept, dim)
+        yield from _rows(shown, dim)
 
 
 def _kept(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
@@ -176,10 +189,6 @@ def _name(field: _Field, depth: int) -> str:
 def _ports(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
     if loaded.ports:
         yield "ports", ", ".join(map(printable, loaded.ports)), "asked for by a template or a check"
-
-
-def _port_variable(name: str) -> str:
-    return f"THERMOS_PORT_{printable(name).upper().replace('-', '_')}"
 
 
 def _rows(rows: list[tuple[str, str, str]], dim: tuple[str, str]) -> Iterator[str]:

@@ -7,11 +7,14 @@ from typing import Any
 
 from thermos.config import json_schema
 
+from .kind import JSON
+
 HELP = """Print the JSON Schema of task files, for editors to complete and check them by."""
 
 ARGUMENTS = ()
 
-OPTIONS = ()
+#: JSON is all that it prints, and whoever says so to every command may say so here.
+OPTIONS = (JSON,)
 
 
 def run(given: dict[str, Any]) -> int:

@@ -15,7 +15,7 @@ import msgspec
 from thermos.core import records as r
 from thermos.core import why
 from thermos.core.evolve import evolve
-from thermos.core.fold import Exit
+from thermos.core.fold import Exit, ProcessState
 from thermos.core.records import Record
 from thermos.core.state import EXIT_STATUS, State, initial
 from thermos.core.status import describe, signal_name
@@ -42,6 +42,12 @@ _TIMES = "PROCESS[=TIMES][@S]"
 OPTIONS = (
     Option(
         "fail", "Its first TIMES (1) runs fail, S seconds after each starts.", "repeatable", metavar="PROCESS=TIMES[@S]"
+    ),
+    Option(
+        "exit",
+        "Its first TIMES (1) runs exit with CODE, S seconds after each starts.",
+        "repeatable",
+        metavar="PROCESS=CODE[xTIMES][@S]",
     ),
     Option("oom", "Its first TIMES (1) runs are killed for want of memory.", "repeatable", metavar=_TIMES),
     Option("signal", "Its first run dies of a signal.", "repeatable", metavar="PROCESS=SIGNAL[@S]"),
@@ -78,7 +84,7 @@ def run(given: dict[str, Any]) -> int:
         raise Cannot(str(error), statuses.INVALID) from None
     asked = _Asked(task, given)
     if asked.every:
-        return _every_moment(task, asked)
+        return _every_moment(asked, as_json=given["json"])
     telling = _Telling(task, as_json=given["json"], whys=given["why"])
     world = asked.world()
     telling.world = world
@@ -117,6 +123,11 @@ class _Asked:
         for text in given["fail"]:
             process, part, times, at = self._wrong("fail", text)
             part.wrong.append((times, script.fails(process, part, at)))
+        for text in given["exit"]:
+            name, value, at = self._taken("exit", text)
+            code, times = _code(text, value)
+            part = self.parts[name]
+            part.wrong.append((times, script.exits(self._processes[name], part, code, at)))
         for text in given["oom"]:
             process, part, times, at = self._wrong("oom", text)
             part.wrong.append((times, script.is_out_of_memory(process, part, at)))
@@ -133,9 +144,13 @@ class _Asked:
         ]
         for text in given["disk_full"]:
             begins, dash, ends = text.partition("-")
-            self.requests.append(r.DiskPressure(at=_moment("disk-full", begins), why="the disk is full"))
+            full = _moment("disk-full", begins)
+            self.requests.append(r.DiskPressure(at=full, why="the disk is full"))
             if dash:
-                self.requests.append(r.DiskPressure(at=_number("disk-full", text, ends)))
+                room = _number("disk-full", text, ends)
+                if room <= full:
+                    raise Cannot(f"cannot use --disk-full {text}: it should end after it begins", 2)
+                self.requests.append(r.DiskPressure(at=room))
         self.deaths = [Death(_moment("reboot", text), reboot=True) for text in given["reboot"]]
         self.after_records: int | None = None
         self.every = False
@@ -201,6 +216,18 @@ def _moment(option: str, text: str) -> float:
     if not text.startswith("@"):
         raise Cannot(f"cannot use --{option} {text}: it should be @SECONDS", 2)
     return _number(option, text, text[1:])
+
+
+def _code(text: str, value: str) -> tuple[int, float]:
+    """CODE[xTIMES]: an exit code, and how many runs have it. An x, for a star means something to shells."""
+    code, x, times = value.partition("x")
+    if not (code.isascii() and code.isdigit() and int(code) <= 255):
+        raise Cannot(f"cannot use --exit {text}: {code!r} is no exit code, 0 to 255", 2)
+    if times == "always":
+        return int(code), NEVER
+    if x and not (times.isascii() and times.isdigit()):
+        raise Cannot(f"cannot use --exit {text}: {times!r} is no number of runs, and not 'always'", 2)
+    return int(code), int(times or 1)
 
 
 def _signal(text: str, value: str) -> int:
@@ -383,7 +410,7 @@ class _Telling:
         if process.status == "waiting" and not state.ended:
             pause = process.not_before - record.at
             return f"; again in {duration(pause)}" if pause > 0 else "; again at once"
-        if process.status == "failed":
+        if _failed(process):
             return "; it has failed for good"
         return ""
 
@@ -416,7 +443,7 @@ class _Telling:
         path = self._path()
         if self._as_json:
             processes = [
-                {"name": definition.name, "runs": process.launches, "outcome": _outcome(process.status, state.ended)}
+                {"name": definition.name, "runs": process.launches, "outcome": _outcome(process, state.ended)}
                 for definition, process in zip(self.task.processes, state.processes, strict=True)
             ]
             summary = {
@@ -439,7 +466,7 @@ class _Telling:
         for definition, process in zip(self.task.processes, state.processes, strict=True):
             run = process.run
             last = describe(run.exit) if run and run.exit else "runs" if run else ""
-            outcome = _outcome(process.status, state.ended)
+            outcome = _outcome(process, state.ended)
             print(f"{printable(definition.name):{width}}{process.launches:<6}{outcome:10}{printable(last)}".rstrip())
         print(f"\n{stage} after {duration(world.now)}: {printable(state.reason)}")
         if path:
@@ -467,12 +494,18 @@ class _Telling:
         return found[::-1]
 
 
-def _outcome(status: str, ended: bool) -> str:
+def _outcome(process: ProcessState, ended: bool) -> str:
     words = {"waiting": "never ran" if ended else "waiting", "live": "running"}
-    return words.get(status, status)
+    return "failed" if _failed(process) else words.get(process.status, process.status)
 
 
-def _every_moment(task: Task, asked: _Asked) -> int:
+def _failed(process: ProcessState) -> bool:
+    """For good. An ephemeral one is over then, and for its task that is all that counts."""
+    run = process.run
+    return process.status == "failed" or (process.status == "finished" and run is not None and run.state != "SUCCESS")
+
+
+def _every_moment(asked: _Asked, *, as_json: bool) -> int:
     """One life for every moment at which the supervisor may be killed, each compared with an undisturbed one."""
     undisturbed, note = _quietly(asked, frozenset())
     assert undisturbed.state is not None
@@ -480,18 +513,32 @@ def _every_moment(task: Task, asked: _Asked) -> int:
     differ: list[int] = []
     for moment in range(1, undisturbed.moments + 1):
         disturbed, _ = _quietly(asked, frozenset({moment}))
-        if _what_became(disturbed) != expected:
+        same = _what_became(disturbed) == expected
+        if not same:
             differ.append(moment)
-    stage = undisturbed.state.stage or "ACTIVE"
-    print(f"{stage} after {len(runs_of(undisturbed))} runs: {undisturbed.state.reason}")
-    if note:
-        print(note)
-    lives = f"the supervisor was killed at each of {undisturbed.moments} moments, once in each life"
-    if not differ:
-        print(f"{lives}: each of them came to the same end, with the same runs")
-        return EXIT_STATUS.get(undisturbed.state.stage, 0)
-    print(f"{lives}: {len(differ)} came to another end, the first with the death at moment {differ[0]}")
-    return statuses.FAILED
+        if as_json:
+            print(msgspec.json.encode({"life": {"moment": moment, **_came_to(disturbed), "same": same}}).decode())
+    came_to = _came_to(undisturbed)
+    if as_json:
+        over = undisturbed.state.ended
+        summary = {**came_to, "over": over, "note": note or None, "moments": undisturbed.moments, "differ": differ}
+        print(msgspec.json.encode({"summary": summary}).decode())
+    else:
+        print(f"{came_to['state']} after {came_to['runs']} runs: {printable(undisturbed.state.reason)}")
+        if note:
+            print(note)
+        lives = f"the supervisor was killed at each of {undisturbed.moments} moments, once in each life"
+        if differ:
+            print(f"{lives}: {len(differ)} came to another end, the first with the death at moment {differ[0]}")
+        else:
+            print(f"{lives}: each of them came to the same end, with the same runs")
+    return statuses.FAILED if differ else EXIT_STATUS.get(undisturbed.state.stage, 0)
+
+
+def _came_to(history: History) -> dict[str, object]:
+    state = history.state
+    assert state is not None
+    return {"state": state.stage or "ACTIVE", "reason": state.reason, "runs": len(runs_of(history))}
 
 
 def _quietly(asked: _Asked, crashes: frozenset[int]) -> tuple[History, str]:

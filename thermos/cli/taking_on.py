@@ -8,6 +8,7 @@ import select
 import time
 
 from thermos import paths
+from thermos.config.templates import port_variable
 from thermos.formats import TaskFileError, load
 from thermos.runtime import accept
 
@@ -116,8 +117,9 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     try:
         ports = accept.reserve_ports(root, task_id, loaded.ports, asked.ports)
         task = loaded.task(asked.values(task_id, user.name, ports))
-        asking = [process for process in task["processes"] if "health" in process or "conditions" in process]
-        accept.check_descriptors(_at_once(len(task["processes"]), task["max_concurrency"], len(asking)))
+        watched = {process["name"] for process in task["processes"] if "health" in process}
+        watched |= {each["process"] for process in task["processes"] for each in process.get("conditions", ())}
+        accept.check_descriptors(_at_once(len(task["processes"]), task["max_concurrency"], len(watched)))
         users = {process["name"]: accept.user(process["user"]) for process in task["processes"] if process.get("user")}
         group, isolation = accept.isolate(place.group, mode, task["resources"], task["processes"], loaded.aside)
         sandbox = os.path.abspath(given["sandbox"]) if given["sandbox"] else paths.sandbox_dir(root, task_id)
@@ -155,10 +157,10 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     return _take_on(given, root, task_id, "" if mode == "none" else sandbox, place.lock, supervisor)
 
 
-def _at_once(processes: int, max_concurrency: int, asking: int) -> int:
-    """How many processes of a task may live at the same time; one that is asked after takes the room of three."""
+def _at_once(processes: int, max_concurrency: int, watched: int) -> int:
+    """How many processes of a task may live at the same time; one that is watched takes the room of three."""
     most = max_concurrency or processes
-    return min(processes, most) + 2 * asking
+    return min(processes, most) + 2 * watched
 
 
 def _undo(place: accept.Place, group: dict[str, str], root: str, task_id: str, ports: dict[str, int]) -> None:
@@ -183,7 +185,7 @@ def _environment(
         **task["env"],
         "THERMOS_TASK_ID": task_id,
         "THERMOS_SANDBOX": sandbox,
-        **{f"THERMOS_PORT_{name.upper().replace('-', '_')}": str(number) for name, number in ports.items()},
+        **{port_variable(name): str(number) for name, number in ports.items()},
     }
 
 
@@ -242,8 +244,9 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
     while state is None:
         try:
             task = accepted.task
-            asking = [process for process in task.processes if process.health or process.conditions]
-            accept.check_descriptors(_at_once(len(task.processes), task.max_concurrency, len(asking)))
+            watched = {process.name for process in task.processes if process.health}
+            watched |= {each.process for process in task.processes for each in process.conditions}
+            accept.check_descriptors(_at_once(len(task.processes), task.max_concurrency, len(watched)))
             fd = takeover.take_lock(root, task_id)
         except accept.CannotAccept as error:
             raise Cannot(str(error), error.status) from None

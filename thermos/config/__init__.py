@@ -13,6 +13,7 @@ from __future__ import annotations
 from .order import check_order
 from .reading import UNKNOWN, Finding, Reading
 from .schema import TASK
+from .templates import port_variable
 from .wording import path_text
 
 TYPE_CHECKING = False
@@ -39,7 +40,19 @@ def check(value: Value, bindings: Mapping[str, str], *, complete: bool, expansio
     if task is not UNKNOWN:
         check_order(task, reading)
         reading.task = task
+    if len(reading.ports) > 1:
+        _check_ports(reading)
     return reading
+
+
+def _check_ports(reading: Reading) -> None:
+    variables: dict[str, str] = {}
+    for port in reading.ports:
+        variable = port_variable(port)
+        other = variables.setdefault(variable, port)
+        if other != port:
+            why = f"the ports {other!r} and {port!r} would both be {variable}: name one of them otherwise"
+            reading.refuse((), why, relation=True)
 
 
 def needs_expansion(value: Value) -> bool:

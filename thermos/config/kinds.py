@@ -11,6 +11,7 @@ import re
 from . import units
 from .reading import UNKNOWN, did_you_mean
 from .scalars import scalar
+from .templates import port_named
 from .wording import plain, shortened, shown
 
 TYPE_CHECKING = False
@@ -31,6 +32,7 @@ LONGEST_NAME = 200  # bytes: names become parts of file names, with some charact
 NAME = r"[^./][^/]*"
 RANGE = r"[0-9]{1,9}(?:-[0-9]{1,9})?"
 PORT_NAME = r"[A-Za-z0-9_\-./]*[A-Za-z_][A-Za-z0-9_\-./]*"
+OURS = ("THERMOS_PID", "THERMOS_PROCESS", "THERMOS_RUN", "THERMOS_SANDBOX", "THERMOS_TASK_ID")  # variables
 CONDITIONS = ("started", "healthy", "succeeded", "completed", "failed")
 _SIGNALS = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU "
@@ -334,6 +336,10 @@ class Port(Scalar):
     __slots__ = ()
 
     def read(self, value: Value, path: Path, reading: Reading) -> Any:
+        if isinstance(value, str) and value[:2] == "{{" and value[-2:] == "}}":
+            named = port_named(value[2:-2])  # the number that it stands for, by its name: inspect can show that
+            if named is not None and re.fullmatch(PORT_NAME, named):
+                value = named
         port = super().read(value, path, reading)
         if port is not UNKNOWN and not port.isdigit():
             reading.ports[port] = None
@@ -357,7 +363,11 @@ class Pattern(Text):
     def accept(self, value: Value) -> str:
         text = super().accept(value)
         try:
-            re.compile(text)
+            import warnings
+
+            with warnings.catch_warnings():  # of what another Python may read otherwise, and only its authors care for
+                warnings.simplefilter("ignore")
+                re.compile(text)
         except (re.error, OverflowError, RecursionError) as error:
             raise Unfit(f"{shown(text)} is no regular expression: {error}") from None
         return text
@@ -450,7 +460,7 @@ class Record:
         self._silence: dict[str, Any] = {
             name: field.kind.accept(field.default)
             for name, field in fields.items()
-            if isinstance(field.kind, Scalar) and field.default is not None
+            if isinstance(field.kind, Scalar) and not isinstance(field.kind, Port) and field.default is not None
         }
 
     def read(self, value: Value, path: Path, reading: Reading) -> Any:
@@ -508,6 +518,8 @@ def check_variable(name: str) -> None:
         raise ValueError("the name of a variable is not empty and holds no '='")
     if "{{" in name:
         raise ValueError("templates are not filled in in the name of a variable")
+    if name in OURS or name.startswith("THERMOS_PORT_"):
+        raise Unfit("thermos gives every process its own value of that")
 
 
 def _whole(value: Value) -> Value:

@@ -97,7 +97,48 @@ class Reading:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    elsewhere = ELSEWHERE.get(name)
+    if elsewhere is not None and elsewhere.partition(".")[0] in names:
+        return f", did you mean {elsewhere!r}?"
     from difflib import get_close_matches
 
-    near = get_close_matches(name[:100], list(known), 1)
+    near = get_close_matches(name[:100], names, 1)
     return f", did you mean {near[0]!r}?" if near else ""
+
+
+#: What other programs call it: Docker Compose, GitHub Actions, Kubernetes, systemd.
+ELSEWHERE = {
+    "args": "argv",
+    "cmd": "cmdline",
+    "command": "cmdline",
+    "containers": "processes",
+    "cpus": "cpu",
+    "depends_on": "after",
+    "entrypoint": "cmdline",
+    "env_from": "env_file",
+    "envFile": "env_file",
+    "environment": "env",
+    "healthcheck": "health",
+    "jobs": "processes",
+    "livenessProbe": "health",
+    "max_retries": "max_failures",
+    "mem": "ram",
+    "mem_limit": "ram",
+    "memory": "ram",
+    "needs": "after",
+    "pids_limit": "pids",
+    "readinessProbe": "health",
+    "retries": "max_failures",
+    "run": "cmdline",
+    "script": "cmdline",
+    "services": "processes",
+    "steps": "processes",
+    "stop_grace_period": "stop.timeout",
+    "stop_signal": "stop.signal",
+    "strategy": "matrix",
+    "terminationGracePeriodSeconds": "stop.timeout",
+    "working-directory": "cwd",
+    "workingDir": "cwd",
+    "working_dir": "cwd",
+}

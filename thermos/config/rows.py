@@ -20,6 +20,7 @@ _CHECK = {
     "max_consecutive_failures": "max_failures",
     "min_consecutive_successes": "min_successes",
 }
+LEAST_PERIOD = 0.01  # seconds; what is asked more often than that keeps a processor
 _KINDS = ("http", "tcp", "exec")
 
 
@@ -56,6 +57,10 @@ def finish_check(check: dict[str, Any], path: Path, reading: Reading) -> Any:
     if len(kinds) != 1:
         got = f"it has {' and '.join(kinds)}" if kinds else "it has none"
         reading.refuse(path, f"expected one of {', '.join(_KINDS)}; {got}")
+    for name in ("interval_secs", "timeout_secs"):
+        seconds: Any = check.get(name, UNKNOWN)
+        if seconds is not UNKNOWN and seconds < LEAST_PERIOD:
+            reading.refuse((*path, name), f"expected at least {LEAST_PERIOD * 1000:g}ms", relation=True)
     command: Any = check.get("exec", UNKNOWN)
     if command is not UNKNOWN and len(command) != 1:
         reading.refuse(

@@ -89,6 +89,11 @@ def _check_name(name: str, *, bound: bool) -> None:
     raise ValueError(f"there is no {{{{{name}}}}}: there are {', '.join(OF_THE_TASK)} and thermos.ports[NAME]")
 
 
+def port_variable(name: str) -> str:
+    """The environment variable that a process finds a port in."""
+    return "THERMOS_PORT_" + re.sub(r"\W", "_", name.upper())
+
+
 def port_named(name: str) -> str | None:
     """The NAME of `thermos.ports[NAME]`."""
     if not name.startswith(_PORT) or name.find("]") != len(name) - 1:

@@ -141,8 +141,7 @@ def _active(state: State, now: float) -> Ready:
     if state.kill_at is not None:
         return _clean(now, "KILLED", "a kill was requested", state.kill_by)
     if limit and plan.failed >= limit:
-        word = "process" if plan.failed == 1 else "processes"
-        return _clean(now, "FAILED", f"{plan.failed} {word} failed for good, the limit is {limit}", _quiet_by(state))
+        return _clean(now, "FAILED", _too_many(state), _quiet_by(state))
     if plan.left == 0:
         reason = "every process has finished" + (" or failed for good" if plan.failed else "")
         return _clean(now, "SUCCESS", reason, _quiet_by(state))
@@ -277,6 +276,19 @@ def _due(heap: list[tuple[float, int]], now: float, most: int) -> list[int]:
             if child < len(heap):
                 heappush(seen, (heap[child], child))
     return numbers
+
+
+def _too_many(state: State) -> str:
+    """Which processes have failed, as many as may not. Ephemeral ones that failed are finished."""
+    pairs = zip(state.processes, state.task.processes, strict=True)
+    failed = [definition.name for process, definition in pairs if process.status == "failed" and not definition.final]
+    word = "process" if len(failed) == 1 else "processes"
+    limit = state.task.max_failures
+    return f"{len(failed)} {word} failed for good, the limit is {limit}: {', '.join(failed[:_NAMED])}"
+
+
+#: Names in a reason, which is one line.
+_NAMED = 5
 
 
 def _why_stuck(state: State) -> str:

@@ -12,7 +12,9 @@ which are programs. A format is imported when a file needs it, and so is what sp
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from thermos.config import check, needs_expansion, path_text
 
@@ -101,6 +103,10 @@ class Loaded:
         reading = self._reading
         if reading.deferred:
             reading = self._read({**bindings, **self._bindings}, complete=True)
+        late = [name for name in reading.ports if name not in self._reading.ports]
+        if late:
+            why = f"the port {late[0]!r} is named by what only a running task knows: write its name out"
+            raise TaskFileError([Problem(self.file, 0, 0, "", f"cannot use the task: {why}")])
         assert reading.task is not None  # whatever cannot be read is a finding
         return reading.task
 
@@ -171,9 +177,19 @@ def _shown(path: str) -> str:
     return "<stdin>" if path == STDIN else path
 
 
+def _open_regular(path: str, flags: int) -> int:
+    """A FIFO or a terminal would have us wait for somebody to write."""
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode) or stat.S_ISCHR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no regular file; standard input is named -")
+    os.set_blocking(fd, True)
+    return fd
+
+
 def _content(path: str, file: str) -> bytes:
     try:
-        with open(0 if path == STDIN else path, "rb", closefd=path != STDIN) as source:
+        with open(0 if path == STDIN else path, "rb", closefd=path != STDIN, opener=_open_regular) as source:
             content = source.read(LARGEST + 1)
     except OSError as error:
         raise unreadable(file, 0, 0, (error.strerror or str(error)).lower()) from None

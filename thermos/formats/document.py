@@ -49,19 +49,25 @@ class Document:
     `aside`: what it says that a task has no place for.
     """
 
-    __slots__ = ("aside", "place", "problems", "value")
+    __slots__ = ("_find", "_place", "aside", "problems", "value")
 
     def __init__(
         self,
         value: Value,
-        place: Callable[[], Place],
+        find: Callable[[], Place],
         problems: list[Problem],
         aside: dict[str, Any] | None = None,
     ) -> None:
         self.value = value
-        self.place = place
+        self._find = find
+        self._place: Place | None = None
         self.problems = problems
         self.aside = aside or {}
+
+    def place(self) -> Place:
+        if self._place is None:
+            self._place = self._find()
+        return self._place
 
 
 class Open:

@@ -37,6 +37,9 @@ _HEALTH = {
     "min_successes": ("min_consecutive_successes",),
 }
 _DEFAULT = "default of Thermos"
+_DEFAULT_OF_AURORA = "default of Aurora"
+#: What a job comes to, and is written nowhere.
+_OF_THE_JOB = ("key", "portmap", "ports")
 
 
 class Origin:
@@ -47,7 +50,7 @@ class Origin:
     env_file        a line of an env file
     matrix          its text was filled in from the values of its copy
     binding         its text was filled in from what templates may name
-    default         nobody says anything: what Thermos does then
+    default         nobody says anything: what Thermos does then, or what Aurora's language says
     derived         it follows from other fields, which `note` names
     """
 
@@ -64,16 +67,26 @@ class Origin:
 def origin(
     path: Path, documents: Sequence[Document], expansion: Expansion | None, file: str, bindings: Mapping[str, str]
 ) -> Origin:
-    """`path`: in the task as the core has it. `bindings`: those given with --bind."""
+    """`path`: in the task as the core has it, or, with "aside" before it, in what stands aside.
+
+    `bindings`: those given with --bind.
+    """
     there = _in_the_file(path)
     last = len(documents) - 1
     source = trace(expansion, there) if expansion is not None else Source(last, there)
     document = documents[source.layer]
     if source.entry is not None:
         return Origin("env_file", source.entry.file, source.entry.line, source.entry.column)
-    written = _written(document.value, source.path)
+    aside = path[:1] == ("aside",)
+    if aside and path[1:2] in [(name,) for name in _OF_THE_JOB]:
+        return Origin("derived", file, note="from the job")
+    written = _written({"aside": document.aside} if aside else document.value, source.path)
     if written is None:
         return _unsaid(path, there, documents, expansion, file)
+    if _is_auroras(document, source.path):
+        if path == ("name",):
+            return _unsaid(path, there, documents, expansion, file)
+        return Origin("default", note=_DEFAULT_OF_AURORA)
     found, value = written
     line, column = document.place().locate(found, False)
     named = file if expansion is None else expansion.layers[source.layer].file
@@ -102,6 +115,15 @@ def _in_the_file(path: Path) -> Path:
 
 def _translated(rest: Path, words: Mapping[str, Path]) -> Path:
     return (*words.get(str(rest[0]), rest[:1]), *rest[1:]) if rest else rest
+
+
+def _is_auroras(document: Document, path: Path) -> bool:
+    """Does the language say it, or what it is a part of, and the file itself does not?"""
+    from .aurora import AuroraDocument
+
+    if not isinstance(document, AuroraDocument):
+        return False
+    return any(path[:depth] in document.defaults for depth in range(1, len(path) + 1))
 
 
 def _written(value: Value, path: Path) -> tuple[Path, Any] | None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .document import Place
 
 
+MOST_SHOWN = 1000  # problems that are told; a file that has more was not meant as a task file
+
+
 class Problem:
     """One thing wrong. Lines and columns count from 1; 0 where the problem is the file as a whole.
 
@@ -29,17 +32,24 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{where}: {self.message}"
+        text = f"{where}: {self.message}"
+        if text.isprintable():
+            return text
+        # Names of files come from the file, too, and go to a terminal.
+        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class TaskFileError(Exception):
-    """A task file that cannot be used; `problems` file by file in its order, `str()` one line for each."""
+    """A task file that cannot be used; `problems` file by file in its order, `str()` a line for each."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         found = list(problems)
         files = {file: number for number, file in enumerate(dict.fromkeys(problem.file for problem in found))}
         self.problems = tuple(sorted(found, key=lambda found: (files[found.file], found.line, found.column)))
-        super().__init__("\n".join(map(str, self.problems)))
+        lines = [str(problem) for problem in self.problems[:MOST_SHOWN]]
+        if len(self.problems) > MOST_SHOWN:
+            lines.append(f"... and {len(self.problems) - MOST_SHOWN} more")
+        super().__init__("\n".join(lines))
 
 
 def unreadable(file: str, line: int, column: int, why: str) -> TaskFileError:

@@ -201,6 +201,15 @@ def _place(event: Any) -> Place:
     return Place(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
+#: What the parser says of a text that should have stood in quotes.
+_SLIPS = (
+    "mapping values are not allowed",
+    "cannot start any token",
+    "did not find expected alphabetic or numeric character",
+    "did not find expected key",
+)
+
+
 def _not_yaml(text: str, file: str, error: yaml.MarkedYAMLError) -> TaskFileError:
     mark: Any = error.problem_mark or error.context_mark
     if mark is None:
@@ -209,6 +218,8 @@ def _not_yaml(text: str, file: str, error: yaml.MarkedYAMLError) -> TaskFileErro
     lines = text.splitlines()
     if mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
         why = "YAML is indented with spaces, and this is a tab"
+    elif any(slip in why for slip in _SLIPS):
+        why += "; a text that holds ': ' or begins with one of @`%*&!\"' needs quotes, or lines of its own below '|'"
     return unreadable(file, mark.line + 1, mark.column + 1, f"not YAML: {why}")
 
 

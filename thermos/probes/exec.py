@@ -13,15 +13,23 @@ if TYPE_CHECKING:
     from .kind import Answer, Run
 
 
+#: Pieces read at a time: what writes for ever must not keep the supervisor.
+_PIECES = 16
+
+
 class _Command:
     wants_write = False
 
     def __init__(self, argv: list[str], run: Run) -> None:
         self._output = b""
+        self.over = False
         self._reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writer, True)
         try:
             self.aid = run.start(argv, writer)
+        except OSError:
+            os.close(self._reader)
+            raise
         finally:
             os.close(writer)
 
@@ -30,14 +38,16 @@ class _Command:
 
     def go_on(self) -> Answer | None:
         """It wrote something; how it ends is told by `aided`. What is too much is thrown away, or it would block."""
-        while True:
+        for _ in range(_PIECES):
             try:
                 more = os.read(self._reader, 1 << 16)
             except BlockingIOError:
                 return None
             if not more:
+                self.over = True
                 return None
             self._output = (self._output + more)[:LONGEST_ANSWER]
+        return None
 
     def aided(self, status: int) -> Answer:
         self.go_on()

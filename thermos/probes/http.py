@@ -59,14 +59,14 @@ class _Get(Connection):
             return True
         for line in head.split(b"\r\n"):
             name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length" and value.strip().isdigit():
+            if name.strip().lower() == b"content-length" and value.strip().isdigit() and len(value) < 20:
                 return len(body) >= int(value)
         return False
 
     def _judge(self) -> Answer:
         head, _, body = self._in.partition(b"\r\n\r\n")
         words = head.split(b"\r\n", 1)[0].split(None, 2)
-        if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit() or len(words[1]) != 3:
             return False, f"port {self.port} does not speak HTTP: {shortened(head.decode(errors='replace'))!r}"
         code = int(words[1])
         if not any(low <= code <= high for low, high in self._check.codes):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         """One question. `aid`: the number of the command that answers it by its exit status, or 0."""
 
         aid: int
+        over: bool  # its descriptor has nothing more to say
 
         def fileno(self) -> int: ...
 

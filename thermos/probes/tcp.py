@@ -19,6 +19,7 @@ class Connection:
     """A connection being made."""
 
     aid = 0
+    over = False
 
     def __init__(self, port: int) -> None:
         self.port = port

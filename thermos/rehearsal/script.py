@@ -83,6 +83,11 @@ def fails(process: Process, part: Part, after: float | None) -> Behaviour:
     return Behaviour(seconds=_when(process, part, after), code=failure_of(process))
 
 
+def exits(process: Process, part: Part, code: int, after: float | None) -> Behaviour:
+    """`code` may be that of a success as well."""
+    return Behaviour(seconds=_when(process, part, after), code=code)
+
+
 def is_out_of_memory(process: Process, part: Part, after: float | None) -> Behaviour:
     return Behaviour(seconds=_when(process, part, after), code=None, signal=signal.SIGKILL, oom=True)
 

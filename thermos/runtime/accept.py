@@ -273,8 +273,8 @@ def _limits(group: Mapping[str, str], resources: Mapping[str, Any], process: str
     leaf = paths.leaf_name(process, 0)
     try:
         if process:
-            tree.make_leaf(group, leaf)
-            group = tree.leaf_group(group, leaf)
+            task, group = group, tree.leaf_group(group, leaf)
+            tree.make_leaf(task, leaf)
         return [_row(what + of, asked, got, reason or why) for what, asked, got, why in tree.limit(group, limits)]
     except OSError as error:
         why = f"cannot make a group in {error.filename}: {error.strerror}"
@@ -408,14 +408,19 @@ def _admit(sandbox: str, owner: User, others: Mapping[str, User]) -> None:
     others = {name: user for name, user in others.items() if user.uid != owner.uid}
     if not others:
         return
-    os.chmod(sandbox, os.stat(sandbox).st_mode & 0o777 | 0o111)
-    for name, user in others.items():
-        directory = f"{sandbox}/{paths.LOGS}/{name}"
-        try:
-            os.mkdir(directory, 0o755)
-        except FileExistsError:
-            continue
-        os.chown(directory, user.uid, user.gid, follow_symlinks=False)
+    mode = os.stat(sandbox).st_mode & 0o7777
+    if mode & 0o111 != 0o111:
+        os.chmod(sandbox, mode | 0o111)
+    logs = os.open(f"{sandbox}/{paths.LOGS}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for name, user in others.items():
+            try:
+                os.mkdir(name, 0o755, dir_fd=logs)
+            except FileExistsError:
+                continue
+            os.chown(name, user.uid, user.gid, dir_fd=logs, follow_symlinks=False)
+    finally:
+        os.close(logs)
 
 
 def _write_all(fd: int, data: bytes) -> None:

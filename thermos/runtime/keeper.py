@@ -69,8 +69,8 @@ _NO_SUCH_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 #: Seconds for what is still there at the end to die of SIGKILL; then it is left behind.
 _LAST_PATIENCE = 10.0
 
-#: Exit status of a supervisor that cannot write: it is to be started again, later.
-_TEMPORARY_FAILURE = 75
+#: Exit status of a supervisor that cannot read the journal: the next one could not either.
+_DATA_ERROR = 65
 
 #: After this many supervisors in a row that died before they asked what there is, wait before the next one: in
 #: seconds, doubled up to the second number.
@@ -369,11 +369,11 @@ class Keeper:
             return
         status = self._supervisor_status  # 0 where it was not our child: it had started us
         left = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
-        waits = left == _TEMPORARY_FAILURE
-        if left and not waits:
+        if left == _DATA_ERROR:
             # It left by itself and has said why. Its processes live; `resume` takes them over.
             self._exit = left
             return
+        waits = left != 0  # it cannot write, or has a bug: of another one later there is hope
         self._young = 0 if began and not waits else max(self._young + 1, _YOUNG if waits else 0)
         if self._young < _YOUNG:
             self._start_supervisor()
@@ -748,7 +748,10 @@ class Keeper:
                 raise OSError(errno.ESRCH, "the run has ended")
             self._aid(number, argv, env, cwd, self._place(place, output))
         except OSError as error:
-            os.write(output, f"cannot start it: {error.strerror}\n".encode())
+            try:
+                os.write(output, f"cannot start it: {error.strerror}\n".encode())
+            except OSError:
+                pass  # nobody waits for it any more
             self._say("aided", number, spawn.NEVER_EXECUTED << 8)
         finally:
             os.close(output)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import select
 import signal
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from thermos import paths, probes
 from thermos.core import health
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: Seconds until the first extra question; each waits twice as long as the one before.
 _SOON = 0.1
 
-#: Seconds that reading a run's output may take after its end: a regular expression can take for ever.
+#: Seconds without progress in reading a run's output after its end: a regular expression can take for ever.
 _READERS_PATIENCE = 2.0
 
 #: Seconds until a reader is tried again that could not be forked.
@@ -92,6 +92,7 @@ class Probes:
         self._readers: dict[tuple[int, int], _Reader] = {}
         self._answers: list[tuple[_Watched, Answer]] = []
         self._done: set[tuple[int, int]] = set()  # runs whose output has been read to its end
+        self._unread: dict[tuple[int, int], float] = {}  # those that have ended, until when a reader is tried for
 
     def fileno(self) -> int:
         """Readable when something has been answered, or read."""
@@ -101,6 +102,9 @@ class Probes:
 
     def begin(self, process: int, run: int) -> None:
         """A run executes its program: it is in the journal."""
+        reader = self._readers.get((process, run))
+        if reader is not None and reader.give_up_at is not None:
+            return  # it has ended, and that is held back
         check = self._accepted.task.processes[process].health
         if check is not None and (process, run) not in self._watched:
             self._watched[process, run] = _Watched(process, run, check, self._hands, self._accepted.ports)
@@ -118,22 +122,34 @@ class Probes:
 
     def end(self, process: int, run: int) -> None:
         """A run has ended: it is in the journal."""
+        self._forget(process, run)
+        reader = self._readers.get((process, run))
+        if reader is not None:
+            self._stop_reading(reader)
+        self._done.discard((process, run))
+        self._unread.pop((process, run), None)
+        if len(self._due) > 2 * len(self._watched) + 16:  # of runs that are over
+            self._due = [entry for entry in self._due if entry[1:] in self._watched or self._is_running(*entry[1:])]
+            heapify(self._due)
+
+    def _forget(self, process: int, run: int) -> None:
         watched = self._watched.pop((process, run), None)
         if watched is not None:
             self._abandon(watched)
-        self._done.discard((process, run))
 
     def reads(self, process: int, run: int) -> bool:
         """Whether the output of a run, which has ended, is still being read."""
         key = (process, run)
         if key in self._done or not self._patterns(process):
             return False
+        self._forget(process, run)  # what has ended answers nothing
+        now = self._hands.now()
         if key not in self._readers and not self._read(process, run):
-            return False
+            return now < self._unread.setdefault(key, now + _READERS_PATIENCE)
         reader = self._readers[key]
         if reader.give_up_at is None:
             reader.child.finish()
-            reader.give_up_at = self._hands.now() + _READERS_PATIENCE
+            reader.give_up_at = now + _READERS_PATIENCE
         return True
 
     # -- the loop's part
@@ -144,12 +160,16 @@ class Probes:
         while self._due and self._due[0][0] <= now:
             _, process, run = heappop(self._due)
             watched = self._watched.get((process, run))
+            if not self._is_running(process, run):
+                self._forget(process, run)  # it was abandoned, say
+                continue
             if watched is not None and process in self._state.running and watched.attempt is None:
                 self._ask(watched, now)
-            if self._is_running(process, run) and self._patterns(process):
+            if self._patterns(process):
                 self._read(process, run)
         times = [watched.give_up_at for watched in self._asking.values()]
         times += [reader.give_up_at for reader in self._readers.values() if reader.give_up_at is not None]
+        times += self._unread.values()
         if self._due:
             times.append(self._due[0][0])
         if self._answers:
@@ -206,8 +226,8 @@ class Probes:
         if answer is not None:
             self._close(watched)
             self._answers.append((watched, answer))
-        elif attempt.aid and not attempt.wants_write:
-            self._epoll.modify(attempt.fileno(), select.EPOLLIN | select.EPOLLET)  # its end would wake us for ever
+        elif attempt.over:
+            self._epoll.unregister(attempt.fileno())  # its end would wake us for ever
         else:
             self._epoll.modify(attempt.fileno(), self._events(attempt))
 
@@ -230,7 +250,10 @@ class Probes:
         if attempt is not None:
             self._asking.pop(attempt.fileno(), None)
             self._aids.pop(attempt.aid, None)
-            self._epoll.unregister(attempt.fileno())
+            try:
+                self._epoll.unregister(attempt.fileno())
+            except FileNotFoundError:
+                pass  # it had nothing more to say
             attempt.close()
 
     def _abandon(self, watched: _Watched) -> None:
@@ -290,6 +313,8 @@ class Probes:
 
     def _matches(self, reader: _Reader) -> Iterator[Record]:
         patterns = reader.child.matched()
+        if reader.give_up_at is not None:
+            reader.give_up_at = self._hands.now() + _READERS_PATIENCE  # it is not stuck
         for pattern in patterns or ():
             if pattern in self._patterns(reader.process):
                 yield Matched(at=self._hands.now(), process=reader.process, run=reader.number, pattern=pattern)
@@ -299,6 +324,8 @@ class Probes:
     def _stop_reading(self, reader: _Reader) -> None:
         key = (reader.process, reader.number)
         del self._readers[key]
-        self._done.add(key)
         self._epoll.unregister(reader.child.fileno())
-        reader.child.close(signal.SIGKILL)
+        if reader.child.close(signal.SIGKILL) or reader.give_up_at is not None:
+            self._done.add(key)
+        else:  # the host lacked something, say: the file is still there
+            heappush(self._due, (self._hands.now() + _AGAIN, *key))

@@ -30,6 +30,7 @@ class Child:
         self._reader = reader
         self._control = control
         self._patterns = patterns
+        self._said = b""
 
     def fileno(self) -> int:
         return self._reader
@@ -42,7 +43,8 @@ class Child:
             return []
         if not said:
             return None
-        return [self._patterns[int(number)] for number in said.split()]
+        whole, space, self._said = (self._said + said).rpartition(b" ")
+        return [self._patterns[int(number)] for number in whole.split()] if space else []
 
     def finish(self) -> None:
         """Nothing more will be written: it reads to the end of what there is, and ends."""
@@ -50,14 +52,15 @@ class Child:
             os.close(self._control)
             self._control = -1
 
-    def close(self, signo: int = signal.SIGKILL) -> None:
+    def close(self, signo: int = signal.SIGKILL) -> bool:
+        """Whether it had read all there was."""
         self.finish()
         os.close(self._reader)
         try:
             os.kill(self._pid, signo)
-            os.waitpid(self._pid, 0)
+            return os.waitpid(self._pid, 0)[1] == 0
         except (ProcessLookupError, ChildProcessError):
-            pass
+            return False
 
 
 def start(directory: str, patterns: Sequence[str], credentials: tuple[int, int, Sequence[int]]) -> Child:
@@ -74,8 +77,9 @@ def start(directory: str, patterns: Sequence[str], credentials: tuple[int, int, 
     if not pid:
         try:
             _live(directory, patterns, credentials, theirs, their_control, parent)
-        finally:
             os._exit(0)
+        finally:
+            os._exit(1)
     os.close(theirs)
     os.close(their_control)
     return Child(pid, reader, control, patterns)
@@ -90,6 +94,7 @@ def _live(
     parent: int,
 ) -> None:
     import re
+    import warnings
 
     import inotify_simple
 
@@ -109,20 +114,28 @@ def _live(
     for file in files:
         if file.fd >= 0:
             notify.add_watch(f"/proc/self/fd/{file.fd}", flags)
-    wanted = {number: re.compile(pattern.encode(errors="surrogateescape")) for number, pattern in enumerate(patterns)}
+    warnings.simplefilter("ignore")  # of what another Python may read otherwise: whoever wrote it does not see it here
+    wanted = {number: re.compile(pattern) for number, pattern in enumerate(patterns)}
     poll = select.poll()
     poll.register(notify.fileno(), select.POLLIN)
     poll.register(control, select.POLLIN)
     over = False
     while wanted:
         for line in (line for file in files for line in file.lines(over)):
-            for number in [number for number, pattern in wanted.items() if pattern.search(line)]:
+            text = line.decode(errors="replace")
+            for number in [number for number, pattern in wanted.items() if pattern.search(text)]:
                 del wanted[number]
                 os.write(out, b"%d " % number)
-        if over or not wanted:
+        dry = all(file.dry for file in files)
+        if over and dry:
             return
-        over = any(fd == control for fd, _ in poll.poll())
-        notify.read(timeout=0)
+        if over:
+            os.write(out, b" ")  # it goes on
+        elif wanted:
+            over = any(fd == control for fd, _ in poll.poll(None if dry else 0))
+            for file in files if over else ():
+                file.end_here()
+            notify.read(timeout=0)
 
 
 def _become(credentials: tuple[int, int, Sequence[int]]) -> None:
@@ -140,6 +153,8 @@ class _File:
     def __init__(self, path: str) -> None:
         self._rest = b""
         self._at = 0
+        self._end: int | None = None  # where it ends, when its writer is gone
+        self.dry = True  # there was nothing more when it was read last
         try:
             self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             if not stat.S_ISREG(os.fstat(self.fd).st_mode):
@@ -148,16 +163,25 @@ class _File:
         except OSError:
             self.fd = -1  # removed, or replaced by the task: it has nothing to say
 
+    def end_here(self) -> None:
+        """What children of its writer write from now on is not looked at."""
+        if self.fd >= 0:
+            self._end = os.fstat(self.fd).st_size
+            self.dry = False
+
     def lines(self, over: bool) -> Iterator[bytes]:
-        """Those written since the last call; with `over` also one that has no end."""
+        """Some of those written since the last call; with `over`, at the end, also one that has no end of its own."""
         if self.fd < 0:
             return
         if os.fstat(self.fd).st_size < self._at:
             self._at, self._rest = 0, b""  # it was truncated
-        while more := os.pread(self.fd, _PIECE, self._at):
-            self._at += len(more)
-            *lines, self._rest = (self._rest + more).split(b"\n")
-            yield from (line[:LONGEST_LINE] for line in lines)
-            self._rest = self._rest[:LONGEST_LINE]
-        if over and self._rest:
-            yield self._rest
+        length = _PIECE if self._end is None else min(_PIECE, max(self._end - self._at, 0))
+        more = os.pread(self.fd, length, self._at)
+        self._at += len(more)
+        *lines, self._rest = (self._rest + more).split(b"\n")
+        yield from (line[:LONGEST_LINE] for line in lines)
+        self._rest = self._rest[:LONGEST_LINE]
+        self.dry = not more
+        if over and self.dry and self._rest:
+            last, self._rest = self._rest, b""
+            yield last

@@ -44,8 +44,8 @@ from thermos.core.task import Accepted  # noqa: E402
 from .world import World  # noqa: E402
 
 #: Exit statuses, as of sysexits.h. The agent sees the first, where the supervisor gives up by itself. After the
-#: second the keeper starts another one, a little later each time.
-DATA_ERROR, TEMPORARY_FAILURE = 65, 75
+#: others the keeper starts another one, a little later each time.
+DATA_ERROR, BUG, TEMPORARY_FAILURE = 65, 70, 75
 
 #: Seconds without news after which the journal is synced, and the longest that it is not.
 QUIET, LATEST = 0.005, 0.1
@@ -222,4 +222,15 @@ def main() -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             what = error.filename or f"the journal of {world.task_id}"
             _give_up(TEMPORARY_FAILURE, f"cannot write {what}: {error.strerror}; will try again")
-        raise
+        _tell_of_a_bug(error)
+    except Exception as error:
+        _tell_of_a_bug(error)
+
+
+def _tell_of_a_bug(error: Exception) -> NoReturn:
+    """The processes go on, and another supervisor is tried: what the bug met may have passed."""
+    if os.environ.get("THERMOS_DEBUG") == "1":
+        raise error
+    _give_up(
+        BUG, f"this is a bug in thermos: {type(error).__name__}: {error} (THERMOS_DEBUG=1 shows where); will go on"
+    )

@@ -116,7 +116,7 @@ class Wire:
         return messages
 
     def close(self) -> None:
-        for fd in self._fds:
+        for fd in (*self._fds, *(fd for _, fds in self._out for fd in fds)):
             _close(fd)
         self._socket.close()
 

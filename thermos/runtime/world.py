@@ -209,7 +209,9 @@ class World:
         """A run's logs, its cgroup's name, its own user and its own limits."""
         definition = self._accepted.task.processes[process]
         name = definition.name
-        credentials = self._accepted.users.get(definition.user) if definition.user is not None else None
+        credentials = None
+        if definition.user is not None and os.geteuid() == 0:  # anybody else could only name themselves
+            credentials = self._accepted.users[definition.user]
         limits = None
         if definition.resources is not None:
             got = {row.what for row in self._accepted.isolation if row.got is not None}

@@ -135,6 +135,18 @@ def out_of_memory() -> Facts:
     return seen(p, p.begin(processes, resources={"ram": "32MiB"}))
 
 
+def limits_of_processes() -> Facts:
+    """Each of two processes has limits of its own; what the kernel holds of one, and what becomes of the other."""
+    p = program("limits-of-processes")
+    small = waiting("small", "sleep 0", resources={"cpu": 0.25, "ram": "16MiB", "pids": 9})
+    greedy = {"name": "greedy", "argv": GREEDY, "resources": {"ram": "32MiB"}}
+    run = p.begin([small, greedy], resources={"ram": "256MiB"}, max_failures=0)
+    until(lambda: "small 0" in p.ran(), "small did not run")
+    held = kernel_files(f"{group_of(p)}/small.0", "memory.max", "pids.max", "cpu.max")
+    p.touch("go-small")
+    return seen(p, run) | {"held": held}
+
+
 def too_many() -> Facts:
     p = program("too-many")
     crowd = "i=0; while [ $i -lt 30 ]; do sleep 1000 & i=$((i+1)); done; echo all of them"
@@ -263,6 +275,7 @@ def remove(group: Path) -> None:
 STORIES: list[Callable[[], Facts]] = [
     limits,
     out_of_memory,
+    limits_of_processes,
     too_many,
     stragglers,
     a_killed_supervisor,

@@ -16,22 +16,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thermos.config.wording import Value
-    from thermos.formats.document import Place
-
+    from .answer import Answer
     from .choice import Choice
 
 __all__ = ["AuroraDocument", "load"]
 
 
 class AuroraDocument(Document):
-    """`aside`: what has no meaning for one host, or none yet, filled in and with its defaults."""
+    """`aside`: what has no meaning for one host, or none yet, filled in and with its defaults.
 
-    __slots__ = ("aside",)
+    `defaults`: the paths of what the file does not say and its language does; with their parts, if they have any. Here
+    and in the places, a path that begins with "aside" is one in `aside`.
+    """
 
-    def __init__(self, task: dict[str, Value], aside: dict[str, Value], place: Place) -> None:
-        super().__init__(task, lambda: place, [])
-        self.aside = aside
+    __slots__ = ("defaults",)
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.task, lambda: answer.place, [], answer.aside)
+        self.defaults = answer.defaults
 
 
 def load(file: str, text: str, dialect: str, bindings: Mapping[str, str], choice: Choice) -> AuroraDocument:
@@ -43,5 +45,4 @@ def load(file: str, text: str, dialect: str, bindings: Mapping[str, str], choice
     from .answer import checked
     from .cage import run
 
-    answer = checked(file, run(file, text, dialect, bindings, choice))
-    return AuroraDocument(answer.task, answer.aside, answer.place)
+    return AuroraDocument(checked(file, run(file, text, dialect, bindings, choice)))

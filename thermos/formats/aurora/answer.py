@@ -8,24 +8,29 @@ from thermos.formats.problems import Problem, TaskFileError, unreadable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
-    from thermos.config.wording import Value
+    from thermos.config.wording import Path, Value
 
 DEEPEST = 100  # levels
 LONGEST_MESSAGE = 2000  # characters
-NO_SENSE = "the process that ran it gave an answer that makes no sense"
+NO_SENSE = "the process that ran it answered something else than a task"
 
 
 class Answer:
-    """A task, as a YAML file would hold it, and what else the file says. No value in them has been checked."""
+    """A task, as a YAML file would hold it, and what else the file says. No value in them has been checked.
 
-    __slots__ = ("aside", "place", "task")
+    `place` and `defaults`, the paths of what nobody wrote, are of the task, and below "aside" of what stands aside.
+    """
 
-    def __init__(self, task: dict[str, Value], aside: dict[str, Value], place: Place) -> None:
+    __slots__ = ("aside", "defaults", "place", "task")
+
+    def __init__(
+        self, task: dict[str, Value], aside: dict[str, Value], place: Place, defaults: frozenset[Path] = frozenset()
+    ) -> None:
         self.task = task
         self.aside = aside
         self.place = place
+        self.defaults = defaults
 
 
 def checked(file: str, said: Value) -> Answer:
@@ -39,7 +44,7 @@ def checked(file: str, said: Value) -> Answer:
                 raise TaskFileError(told)
         task, aside, spots = said.get("task"), said.get("aside"), said.get("spots")
         if isinstance(task, dict) and isinstance(aside, dict) and isinstance(spots, list):
-            return Answer(task, _encodable_fields(aside), _places(spots))
+            return Answer(task, _encodable_fields(aside), _places(spots), _paths(said.get("defaults")))
     raise TaskFileError([Problem(file, 0, 0, "", f"cannot run the task file: {NO_SENSE}")])
 
 
@@ -65,15 +70,27 @@ def _places(spots: list[Value]) -> Place:
     return root
 
 
-def _spot(said: Value) -> tuple[list[Any], int, int] | None:
+def _spot(said: Value) -> tuple[Path, int, int] | None:
     if not isinstance(said, list) or len(said) != 3:
         return None
-    path, line, column = said
-    if not (isinstance(path, list) and all(isinstance(step, (str, int)) for step in path)):
+    at, line, column = said
+    path = _path(at)
+    if path is None:
         return None
     if not (isinstance(line, int) and isinstance(column, int) and line > 0 and column > 0):
         return None
     return path, line, column
+
+
+def _paths(said: Value) -> frozenset[Path]:
+    return frozenset(filter(None, map(_path, said))) if isinstance(said, list) else frozenset()
+
+
+def _path(said: Value) -> Path | None:
+    if not isinstance(said, list):
+        return None
+    steps = tuple(step for step in said if isinstance(step, (str, int)))
+    return steps if len(steps) == len(said) else None
 
 
 def _depth(value: Value) -> int:

@@ -174,6 +174,11 @@ class _Cage:
         while len(self.incoming) >= wire.HEADER:
             length = int.from_bytes(self.incoming[: wire.HEADER], "little")
             if length > LARGEST_ANSWER:
+                begun = bytes(self.incoming[wire.HEADER : wire.HEADER + 1])
+                if not begun and length <= wire.LARGEST:
+                    break
+                if begun != b"{" or length > wire.LARGEST:  # so much is never sent: it is no length
+                    raise self._refused(NO_SENSE)
                 raise self._refused(f"what it defines is larger than {LARGEST_ANSWER >> 20} MiB")
             if len(self.incoming) < wire.HEADER + length:
                 break
@@ -208,6 +213,8 @@ class _Cage:
             return "it made a forbidden system call"
         if status < 0:
             return f"the process that ran it was killed by {_signal_name(-status)}"
+        if self.incoming and status == 0:  # the true answer was taken for the rest of something
+            return NO_SENSE
         return f"it ended the process that ran it (exit status {status})"
 
     def _include(self, path: Value) -> dict[str, str]:

@@ -63,11 +63,11 @@ def main() -> None:
     said = answer(asked, ask)
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):
-        pass  # the file has closed it
+    except BaseException:
+        pass  # the file has closed it, or put something of its own there
     try:
         wire.tell(channel, said)
-    except (ValueError, MemoryError) as error:
+    except (ValueError, TypeError, MemoryError) as error:
         why = f"cannot use what the task file defines: {error}"
         wire.tell(channel, _problems([(asked["file"], 0, 0, "", why)]))
 
@@ -105,12 +105,13 @@ def answer(asked: dict[str, Any], ask: Callable[[str], str]) -> dict[str, Any]:
         return _problems([(*error.spot, "", f"cannot run the task file: {error.why}")])
     except Unclear as error:
         return _problems([(file, 0, 0, "", f"cannot choose what to run: {error}")])
-    except Exception as error:  # of objects that the file has made
-        return _problems([(file, 0, 0, "", f"cannot read the task file: {program.why(error)}")])
+    except BaseException as error:  # of objects that the file has made
+        return _problems([(file, 0, 0, "", f"cannot read the task file: {program.said_by(error)}")])
     if found.faults:
         return _problems([_problem(found, fault, file) for fault in found.faults])
     spots = [[path, line, column] for path, (_, (_, line, column)) in found.walk.spots.items() if path[:1] != ("job",)]
-    return {"task": found.task, "aside": found.aside, "spots": spots}
+    defaults = [path for path in found.walk.defaults if path[:1] != ("job",)]
+    return {"task": found.task, "aside": found.aside, "spots": spots, "defaults": defaults}
 
 
 def _problems(problems: list[tuple[str, int, int, str, str]]) -> dict[str, Any]:

@@ -128,8 +128,8 @@ class Program:
         self.tasks.append(task)
 
     def _blamed(self, error: BaseException) -> CannotRun:
-        spot = self._spot(error.__traceback__)
-        return CannotRun(spot, self.why(error))
+        spot = self._spot(sys.exc_info()[2])  # the error may have a `__traceback__` of its own
+        return CannotRun(spot, self.said_by(error))
 
     def _spot(self, trace: TracebackType | None) -> Spot:
         spot: Spot = (self.file, 0, 0)
@@ -141,12 +141,18 @@ class Program:
             trace = trace.tb_next
         return spot
 
-    def why(self, error: BaseException) -> str:
-        """What an exception says, to whoever wrote the file."""
+    def said_by(self, error: BaseException) -> str:
+        """What an exception says, to whoever wrote the file; whatever comes of asking it, where the file defines it."""
+        try:
+            return self._why(error)
+        except BaseException:
+            return "an exception that raises another one when it is asked what it is"
+
+    def _why(self, error: BaseException) -> str:
         if isinstance(error, _Refused):
             return str(error)
         if isinstance(error, SystemExit):
-            return f"it calls sys.exit({'' if error.code is None else repr(error.code)})"
+            return f"it calls sys.exit({'' if error.code is None else _repr(error.code)})"
         if isinstance(error, MemoryError):
             return "it needs more memory than it may have"
         kind = type(error).__name__
@@ -222,8 +228,15 @@ def _fill_old_homes(names: dict[str, Any]) -> None:
 def _said(error: BaseException) -> str:
     try:
         return " ".join(str(error).split())
-    except Exception:  # a file may define its own exceptions
+    except BaseException:  # a file may define its own exceptions, which raise SystemExit
         return ""
+
+
+def _repr(thing: object) -> str:
+    try:
+        return repr(thing)
+    except BaseException:
+        return f"a {type(thing).__name__}"
 
 
 def _struct_without(error: BaseException) -> tuple[Any, str] | None:
@@ -246,7 +259,7 @@ def _innermost(error: BaseException) -> TracebackType:
 
 
 def _shown(thing: Any) -> str:
-    return repr(thing) if isinstance(thing, (str, int, float)) else f"a {type(thing).__name__}"
+    return _repr(thing) if isinstance(thing, (str, int, float)) else f"a {type(thing).__name__}"
 
 
 def _near(name: str, known: Any) -> str:

@@ -43,7 +43,7 @@ _PORT = r"\{\{thermos\.ports\[([\w\-./]+)\]\}\}"
 
 
 class Result:
-    """`walk` knows where things are written, by their path in `task`, and in the job."""
+    """`walk` knows where things are written, and what nobody wrote, by the path in `task`, in the job, in `aside`."""
 
     def __init__(self) -> None:
         self.task: dict[str, Any] = {}
@@ -86,6 +86,8 @@ def of_aurora(program: Program, environment: Environment, choice: Choice) -> Res
         _check_resources(plain["task"], result)
     if plain.get("role"):
         result.task["user"] = plain["role"]
+        _moved(("job", "role"), ("user",), result)
+    _moved(("job",), ("aside", "job"), result)
     _check_job(plain, result)
     mentioned = re.findall(_PORT, repr(result.task))
     result.aside["portmap"] = resolved
@@ -169,22 +171,33 @@ def _take_task(plain: dict[str, Any], path: Path, result: Result) -> None:
     processes: list[dict[str, Any]] = []
     task["processes"] = processes
     left_over: dict[str, Any] = {}
-    for process in plain.get("processes", []):
+    for number, process in enumerate(plain.get("processes", [])):
         processes.append({name: process[name] for name in _PROCESS_FIELDS if name in process})
         rest = {name: value for name, value in process.items() if name not in _PROCESS_FIELDS}
         if rest:
             left_over[str(process.get("name"))] = rest
+            at = (*path, "processes", number)
+            for field in rest:
+                _moved((*at, field), ("aside", "processes", str(process.get("name")), field), result)
     resources = plain.get("resources", {})
     task["resources"] = {name: amount for name, amount in resources.items() if amount}
     if left_over:
         result.aside["processes"] = left_over
     if resources:
         result.aside["resources"] = resources
+        _moved((*path, "resources"), ("aside", "resources"), result)
     if path and "user" in plain:
         result.aside["task"] = {"user": plain["user"]}
+        _moved((*path, "user"), ("aside", "task", "user"), result)
     if path:
-        spots = result.walk.spots
-        spots.update({spot[len(path) :]: spots[spot] for spot in list(spots) if spot[: len(path)] == path})
+        _moved(path, (), result)
+
+
+def _moved(path: Path, to: Path, result: Result) -> None:
+    """What is at `path` is at `to` as well."""
+    spots, defaults, cut = result.walk.spots, result.walk.defaults, len(path)
+    spots.update({(*to, *spot[cut:]): spots[spot] for spot in list(spots) if spot[:cut] == path})
+    defaults.update([(*to, *each[cut:]) for each in defaults if each[:cut] == path])
 
 
 def _check_resources(plain: Mapping[str, Any], result: Result) -> None:

@@ -37,12 +37,16 @@ class Fault:
 
 
 class Walk:
-    """`known`: does the run know this name? `spots`: where each path is written: exactly, and in the top file."""
+    """`known`: does the run know this name? `spots`: where each path is written: exactly, and in the top file.
+
+    `defaults`: the paths of what nobody has written and the schema says.
+    """
 
     def __init__(self, known: Callable[[str], bool]) -> None:
         self.known = known
         self.faults: list[Fault] = []
         self.spots: dict[Path, tuple[Spot, Spot]] = {}
+        self.defaults: set[Path] = set()
         self._super: dict[tuple[int, ...], tuple[Any, Any]] = {}
 
     def plain(self, thing: Any, scopes: tuple[Any, ...] = (), path: Path = ()) -> Any:
@@ -85,6 +89,8 @@ class Walk:
             value = struct._schema_data[name]
             if value is not Empty:
                 values[name] = self.plain(value, inside, (*path, name))
+                if _is_default(value, signature.default, made is not None and name not in made.fields):
+                    self.defaults.add((*path, name))
             elif signature.required:
                 self.faults.append(Fault(path, f"missing field {name!r} of {type(struct).__name__}"))
         return values
@@ -113,6 +119,7 @@ class Walk:
             return None
         self.faults += first.faults
         self.spots.update(first.spots)
+        self.defaults |= first.defaults
         return result
 
     def _simple(self, thing: Any, scopes: tuple[Any, ...], path: Path) -> Any:
@@ -141,6 +148,14 @@ class Walk:
                     f"nothing is bound to {{{{{name}}}}}: bind it in the file, or give it with --bind {name}=VALUE"
                 )
                 self.faults.append(Fault(path, message))
+
+
+def _is_default(value: Any, default: Any, unsaid: bool) -> bool:
+    """The very object of the schema's, or its like in a copy that pystachio has made, where no call names the field."""
+    if value is default or not unsaid or default is Empty:
+        return value is default
+    composite = isinstance(value, (Structural, ListContainer, MapContainer, ChoiceContainer))
+    return bool(not composite and value.get() == default.get())
 
 
 LONGEST = 1 << 20  # characters, as in `thermos.config.templates`
