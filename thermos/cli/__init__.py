@@ -84,7 +84,9 @@ def _main(words: list[str]) -> int:
 
 def _harmless(text: str) -> str:
     """What is said may hold what a command line or a file said: no escapes to a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    from thermos.config.wording import printable
+
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _read(words: list[str]) -> tuple[Command, dict[str, Any]] | int:

@@ -11,12 +11,14 @@ import os
 from thermos.formats import TaskFileError, load
 from thermos.formats.aurora.choice import Choice
 
+from . import statuses
 from .kind import BIND, INSTANCE, JOB, TASK, Cannot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from thermos.core.task import Task
     from thermos.formats import Loaded
 
 OPTIONS = (BIND, JOB, TASK, INSTANCE)
@@ -31,6 +33,19 @@ def read(file: str, given: dict[str, Any]) -> Loaded:
             raise Cannot(f"cannot read {text!r}: it should be --bind NAME=VALUE", 2)
         bindings[name] = value
     return load(file, bindings, Choice(given["job"], given["task"], given["instance"]))
+
+
+def understood(given: dict[str, Any], *, as_written: bool = False) -> tuple[Loaded, Task]:
+    """The file of a command line, and its task. Raises Cannot. `as_written`: see `task_of`."""
+    import msgspec
+
+    from thermos.core.task import Task
+
+    try:
+        loaded = read(given["file"], given)
+        return loaded, msgspec.convert(task_of(loaded, given, as_written=as_written), Task)
+    except TaskFileError as error:
+        raise Cannot(str(error), statuses.INVALID) from None
 
 
 def task_of(loaded: Loaded, given: dict[str, Any], *, as_written: bool = False) -> dict[str, Any]:

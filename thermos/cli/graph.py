@@ -6,12 +6,9 @@ import os
 import sys
 from typing import Any
 
-import msgspec
-
 from thermos.checkpoint import tasks
 from thermos.core.task import Task
 from thermos.drawing import FORMATS, Paper, Picture, TooLarge, picture_of
-from thermos.formats import TaskFileError
 
 from . import asked_file, statuses
 from .kind import JSON, Argument, Cannot, Option
@@ -35,11 +32,7 @@ OPTIONS = (
 
 def run(given: dict[str, Any]) -> int:
     """0. Raises Cannot."""
-    try:
-        loaded = asked_file.read(given["file"], given)
-        task = msgspec.convert(asked_file.task_of(loaded, given), Task)
-    except TaskFileError as error:
-        raise Cannot(str(error), statuses.INVALID) from None
+    _, task = asked_file.understood(given)
     picture = picture_of(task, _durations(given, task))
     if given["json"]:
         print_json(_as_json(given["file"], picture))

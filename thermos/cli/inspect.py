@@ -12,14 +12,15 @@ import msgspec
 
 from thermos.config import path_text
 from thermos.config.templates import port_variable
+from thermos.config.wording import printable
 from thermos.core.status import signal_name
 from thermos.core.task import HealthCheck, Process, Rule, Stop, Task
 from thermos.drawing import picture_of
-from thermos.formats import Loaded, TaskFileError
+from thermos.formats import Loaded
 
-from . import asked_file, statuses
-from .kind import JSON, Argument, Cannot, Option
-from .words import print_json, printable
+from . import asked_file
+from .kind import JSON, Argument, Option
+from .words import print_json
 
 if TYPE_CHECKING:
     from thermos.formats.origin import Origin
@@ -71,11 +72,7 @@ class _Field:
 
 def run(given: dict[str, Any]) -> int:
     """0. Raises Cannot."""
-    try:
-        loaded = asked_file.read(given["file"], given)
-        task = msgspec.convert(asked_file.task_of(loaded, given, as_written=True), Task)
-    except TaskFileError as error:
-        raise Cannot(str(error), statuses.INVALID) from None
+    loaded, task = asked_file.understood(given, as_written=True)
     fields = [_field(path, value, loaded, given) for path, value in _leaves((), task)]
     if given["json"]:
         print_json(_as_json(loaded, task, fields))

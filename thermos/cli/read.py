@@ -8,12 +8,13 @@ from typing import Any
 
 from thermos import paths
 from thermos.checkpoint import codec, follow, tasks
+from thermos.config.wording import printable
 from thermos.core.records import Record
 from thermos.core.state import ENDED
 from thermos.core.task import Task
 
 from .kind import JSON, TASK_ID, Cannot, Option
-from .words import local_time, printable, record_as_json, record_in_words
+from .words import local_time, record_as_json, record_in_words
 
 HELP = """Show a task's journal, record by record: number, time, what happened, and the record that led to it."""
 

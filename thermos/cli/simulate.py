@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from thermos.config.wording import printable
 from thermos.core import records as r
 from thermos.core import why
 from thermos.core.evolve import evolve
@@ -20,7 +21,6 @@ from thermos.core.records import Record
 from thermos.core.state import EXIT_STATUS, State, initial
 from thermos.core.status import describe, signal_name
 from thermos.core.task import Process, Task
-from thermos.formats import TaskFileError
 from thermos.rehearsal import script
 from thermos.rehearsal.life import History, live, runs_of
 from thermos.rehearsal.script import Endless, Part, Script
@@ -28,7 +28,7 @@ from thermos.rehearsal.world import NEVER, Behaviour, Death, NothingHappens, Pre
 
 from . import asked_file, statuses
 from .kind import JSON, Argument, Cannot, Option
-from .words import duration, printable, record_as_json
+from .words import duration, record_as_json
 
 HELP = """Rehearse a task: the same decisions as in earnest, in virtual time and in a pretended world.
 
@@ -77,11 +77,7 @@ _ENDS = (r.Exited, r.Refused, r.Emptied, r.Abandoned)
 
 
 def run(given: dict[str, Any]) -> int:
-    try:
-        loaded = asked_file.read(given["file"], given)
-        task = msgspec.convert(asked_file.task_of(loaded, given), Task)
-    except TaskFileError as error:
-        raise Cannot(str(error), statuses.INVALID) from None
+    _, task = asked_file.understood(given)
     asked = _Asked(task, given)
     if asked.every:
         return _every_moment(asked, as_json=given["json"])

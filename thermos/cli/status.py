@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thermos.checkpoint import tasks
+from thermos.config.wording import printable
 from thermos.core.state import ENDED
 from thermos.core.status import ExitStatus, ProcessStatus, RunStatus, TaskStatus
 
 from .errors import tell
 from .kind import JSON, TASK_IDS, Argument
-from .words import duration, local_time, print_json, printable
+from .words import duration, local_time, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console

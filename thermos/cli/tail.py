@@ -14,12 +14,12 @@ from inotify_simple import INotify, flags
 
 from thermos import paths
 from thermos.checkpoint import follow, tasks
+from thermos.config.wording import printable
 from thermos.core.evolve import evolve
 from thermos.core.state import State, initial
 from thermos.core.task import Accepted
 
 from .kind import JSON, TASK_ID, Argument, Cannot, Option
-from .words import printable
 
 HELP = """Show the end of what each process wrote in its newest run.
 

@@ -6,10 +6,11 @@ import sys
 from typing import Any
 
 from thermos.checkpoint import follow, tasks
+from thermos.config.wording import printable
 from thermos.core.state import EXIT_STATUS, State
 
 from .kind import JSON, TASK_ID
-from .words import print_json, printable
+from .words import print_json
 
 HELP = """Block until a task has ended; the exit status is its result: 0 SUCCESS, 1 FAILED, 137 LOST, 143 KILLED."""
 

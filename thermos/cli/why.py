@@ -10,6 +10,7 @@ import msgspec
 
 from thermos import paths
 from thermos.checkpoint import journal, tasks
+from thermos.config.wording import printable
 from thermos.core import why
 from thermos.core.evolve import evolve
 from thermos.core.records import Compacted, Record
@@ -17,7 +18,7 @@ from thermos.core.state import State, initial
 from thermos.core.task import Accepted
 
 from .kind import JSON, TASK_ID, Argument, Cannot
-from .words import local_time, print_json, printable, record_as_json, record_in_words
+from .words import local_time, print_json, record_as_json, record_in_words
 
 HELP = """Say why a task, or one process of it, is as it is.
 

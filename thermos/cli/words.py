@@ -32,11 +32,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600}h"
 
 
-def printable(text: str) -> str:
-    """Text of a task's making, harmless to a terminal and on one line."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def print_json(value: object) -> None:
     """A value on stdout, indented."""
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -43,3 +43,10 @@ def shortened(text: str) -> str:
 def plain(number: float) -> str:
     """A number without a needless fraction."""
     return str(int(number)) if number == int(number) else str(number)
+
+
+def printable(text: str) -> str:
+    """Text of somebody else's making, harmless to a terminal and on one line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from thermos.config.wording import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,11 +34,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        text = f"{where}: {self.message}"
-        if text.isprintable():
-            return text
-        # Names of files come from the file, too, and go to a terminal.
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        return printable(f"{where}: {self.message}")  # names of files come from the file, too, and go to a terminal
 
 
 class TaskFileError(Exception):

@@ -6,6 +6,8 @@ attempt's descriptor, calls `go_on` when it is ready, and gives up on it when it
 
 from __future__ import annotations
 
+from thermos.config.wording import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,5 @@ LONGEST_ANSWER = 4096  # bytes of an answer or of an output that are looked at
 
 def shortened(text: str) -> str:
     """What somebody answered, fit for a sentence on one line."""
-    line = " ".join(text.split())
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    line = printable(" ".join(text.split()))
     return line if len(line) <= 100 else line[:97] + "..."
