@@ -12,7 +12,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 
-#: What Thermos was tested for, in a few words. PL: who may run; PR: one process; RN: whole tasks; RC: death, recovery.
+#: What Thermos was tested for, in a few words. PL: who may run; PR: one process; RN: whole tasks; RC: death, recovery;
+#: CL: the command line; CF: configuration files; HC: health checks.
 SCENARIOS = {
     "PL-1": "no processes",
     "PL-2": "three processes without order",
@@ -58,6 +59,32 @@ SCENARIOS = {
     "RC-5": "a forced kill after a second",
     "RC-7": "whose pid it is",
     "RC-8": "pids that are gone",
+    "CL-1": "a file with one task, and with several",
+    "CL-2": "no file, no task, an unknown one, and nobody says which",
+    "CL-3": "a task made of a command line",
+    "CF-1": "order of processes and of their names",
+    "CF-2": "sums and maxima of resources",
+    "CF-4": "simple and sequential tasks, combined and concatenated",
+    "CF-5": "options of a command, rendered",
+    "CF-6": "port maps: numbers, aliases, circles",
+    "CF-7": "the ports that a job asks for",
+    "CF-8": "jobs that lack something, and files that do",
+    "CF-10": "a job by its name",
+    "CF-11": "resources that are too small",
+    "CF-12": "names that nothing is bound to",
+    "CF-13": "containers",
+    "CF-14": "fields of newer and of older schemas",
+    "CF-15": "a job in full, with its defaults",
+    "CF-16": "identifiers, cron policies, metadata, constraints",
+    **{
+        f"HC-{number}": "health checks in a row, and what they come to"
+        for number in (1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13)
+    },
+    "HC-14": "a file that snoozes the checks",
+    "HC-15": "which checks a job's configuration asks for",
+    "HC-16": "what HTTP answers",
+    "HC-17": "how a command ends",
+    "HC-18": "metrics of checks",
 }
 
 #: What we do otherwise than Thermos did, or where it left things open.
@@ -72,6 +99,7 @@ DECISIONS = {
     "decision 8": "exit statuses; kill is exact and graceful",
     "decision 9": "children start clean",
     "decision 10": "a sandbox of its own for each task",
+    "decision 11": "200 to 399 is healthy; checks run as the user, inside, with bounded output",
 }
 
 #: Scenarios that end otherwise than they did with Thermos, and by which decision. Their tests show how.
@@ -88,16 +116,19 @@ NOT_YET = {
     "PR-7": "a process has no `logger` yet: its logs grow",
     "RN-14": "as PR-7",
     "RN-15": "as PR-7",
+    "CL-3": "there is no `simplerun` yet",
+    "HC-14": "checks cannot be snoozed yet",
+    "HC-15": "the health check of an Aurora job is kept and shown, and nobody asks",
+    "HC-18": "the observer counts no checks yet",
 }
 
 #: What is held in part only, and what is missing.
 IN_PART = {
     "PR-9": "files are the only destination: no console, no both, no none",
-    "decision 3": "a stop signal goes to all of a run; no process may ask for `main` or for its group alone yet",
-    "decision 6": "conditions other than success are refused",
+    "decision 11": "as HC-14",
 }
 
-RULE = re.compile(r"\b(PL|PR|RN|RC)-(\d+)\b")
+RULE = re.compile(r"\b(PL|PR|RN|RC|CL|CF|HC)-(\d+)\b")
 DECISION = re.compile(r"\bdecisions? (\d+(?:(?:, | and )\d+)*)", re.IGNORECASE)
 
 

@@ -59,6 +59,7 @@ def states(check: HealthCheck, answers: str) -> str:
 def test_the_table_of_answers(
     row: str, interval: float, initial: float, failures: int, successes: int, answers: str, expected: str
 ) -> None:
+    """HC-1, HC-2, HC-3, HC-4, HC-6, HC-8, HC-9, HC-10, HC-11, HC-12 and HC-13."""
     assert states(a_check(interval, initial, failures, successes), answers) == expected
 
 

@@ -80,6 +80,7 @@ def test_a_run_is_healthy_when_it_answers_and_not_known_before(program: Program)
 def test_a_wrong_answer_is_told_with_what_was_wanted(
     program: Program, http: dict[str, Any], answer: str, says: str
 ) -> None:
+    """HC-16, decision 11."""
     run = program.begin([serving(answer, http={"port": "web", **http})])
     assert why(program) == says
     killed(program, run)
@@ -164,6 +165,7 @@ def test_a_command_asks_inside_the_sandbox_as_the_user_with_the_environment_of_t
 def test_a_command_that_does_not_exit_with_0_is_told_with_what_it_said(
     program: Program, command: dict[str, Any], says: str
 ) -> None:
+    """HC-17, decision 11."""
     health = {"exec": command, "interval_secs": 0.1, "timeout_secs": 0.2 if "within" in says else 30}
     run = program.begin([{"name": "p", "cmdline": "sleep 1000", "health": health}])
     assert why(program).startswith(says)
