@@ -156,11 +156,16 @@ def _page(loaded: Loaded, task: Task, fields: list[_Field], given: dict[str, Any
     yield f"order: {_order(task)}"
     yield f"env of each process besides: {' '.join((_OF_EACH, *map(port_variable, loaded.ports)))}"
     kept = [(path_text(path), text, loaded.origin(("aside", *path))) for path, text in _kept((), loaded.aside)]
-    shown = [(name, text, _from(origin)) for name, text, origin in kept if given["all"] or origin.kind != "default"]
+    without_effect = [row for row in kept if row[0] not in _IN_EFFECT and (given["all"] or row[2].kind != "default")]
+    shown = [(name, text, _from(origin)) for name, text, origin in without_effect]
     if shown:
         yield ""
         yield "kept, and without effect here:"
         yield from _rows(shown, dim)
+
+
+#: What stands aside in full, and is a part of the task as well.
+_IN_EFFECT = ("resources.cpu", "resources.ram")
 
 
 def _kept(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
