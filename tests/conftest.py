@@ -7,6 +7,12 @@ import shutil
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+#: CI looks at the same examples each time: what it refuses, a change has done. Chance is for those who develop.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI") == "true":
+    settings.load_profile("ci")
 
 CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/cgroup.procs")
 MARKS = ("root", "browser")

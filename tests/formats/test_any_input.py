@@ -199,6 +199,7 @@ def test_places_are_the_same_whichever_way_json_is_read(tmp_path: Path, value: A
     """JSON is YAML: what is wrong in it stands at the same line and column, whoever looks."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
     assume(text.replace("\n", "").isprintable())  # YAML has no word for some characters,
+    assume('"<<"' not in text)  # YAML merges there
     assume("NaN" not in text and "Infinity" not in text)  # and other words for what Python calls JSON numbers
     found: list[list[tuple[int, int, str]]] = []
     for suffix in (".json", ".yaml"):
