@@ -16,9 +16,10 @@ import marshal
 import os
 import resource
 import stat
+import struct
 
 from . import syscalls
-from .cgroups.tree import PROCS
+from .cgroups.kernel import PROCS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,12 +34,19 @@ else:
 #: The child's last word before execve: every step before it succeeded.
 _READY = b"\0"
 
+#: The first word of one that goes between: the pid of the real one.
+_FORKED_MARK = b"\1"
+_FORKED = struct.Struct("<cI")
+
 #: Exit status of a child that did not come to execute its program.
 NEVER_EXECUTED = 127
 
 #: Why a fork itself fails. Anything else (an old kernel, a seccomp filter around us, a group that is gone) is about
 #: the birth into a cgroup: the child is born here then, moves by itself, and says what is wrong with that.
 _NO_FORK_AT_ALL = (errno.EAGAIN, errno.ENOMEM)
+
+#: The steps of one that goes between.
+_ENTER, _FORK = "enter its namespaces", "fork"
 
 #: The step of a child whose parent died before it opened the gate: it may be asked for again.
 ORPHANED = "wait"
@@ -64,20 +72,23 @@ class Place:
     `cgroups`: files of the leaf it joins, each takes a "0". `enter`: CLONE_NEW* bits of the namespaces of `init` (a
     pidfd) it enters. `credentials`: (uid, gid, groups), or None to stay who we are. `directory`: where it runs.
     `logs`: path of its log directory, relative to `directory`, made as its user. `output`: a descriptor that takes what
-    it writes instead, or -1.
+    it writes instead, or -1. `privileges`: what it gives up, see `sandbox.privileges`.
+
+    Of a user namespace `credentials` are ids inside, and where it has more than one of them they must be given.
     """
 
-    __slots__ = ("cgroups", "credentials", "directory", "enter", "init", "logs", "output")
+    __slots__ = ("cgroups", "credentials", "directory", "enter", "init", "logs", "output", "privileges")
 
     def __init__(
         self,
         directory: str,
         logs: str,
-        cgroups: Sequence[str] = (),
+        cgroups: Sequence[str | int] = (),
         credentials: tuple[int, int, Sequence[int]] | None = None,
         init: int = -1,
         enter: int = 0,
         output: int = -1,
+        privileges: Sequence[tuple[Any, ...]] = (),
     ) -> None:
         self.directory = directory
         self.logs = logs
@@ -86,6 +97,13 @@ class Place:
         self.init = init
         self.enter = enter
         self.output = output
+        self.privileges = privileges
+
+    def but(self, cgroups: Sequence[str | int], enter: int) -> Place:
+        """The same place with less left to do."""
+        return Place(
+            self.directory, self.logs, cgroups, self.credentials, self.init, enter, self.output, self.privileges
+        )
 
 
 class Order:
@@ -156,6 +174,31 @@ class Child:
         open too, and to the kernel it is not closed."""
         self._socket.close()
 
+    def meets_the_real_one(self) -> bool:
+        """From here on it is whom it has forked. False: it has failed, or was killed, before."""
+        while len(self._said) < _FORKED.size and self._said[:1] in (b"", _FORKED_MARK):
+            try:
+                said = self._socket.recv(_FORKED.size - len(self._said))
+            except ConnectionResetError:
+                said = b""
+            if not said:
+                return False
+            self._said += said
+        if self._said[:1] != _FORKED_MARK:
+            return False
+        _, self.pid = _FORKED.unpack(self._said)
+        self._said = b""
+        return True
+
+    def found_nobody(self) -> bool:
+        """Whether it failed because the sandbox's first process has ended."""
+        try:
+            while said := self._socket.recv(4096):
+                self._said += said
+        except ConnectionResetError:
+            pass
+        return self._said.startswith((f"{_ENTER}\n{errno.ESRCH}\n".encode(), f"{_FORK}\n{errno.ENOMEM}\n".encode()))
+
     def _verdict(self) -> bool:
         if self._said == _READY:
             return True
@@ -193,6 +236,9 @@ class _Gate:
             data += more
         return data
 
+    def forked(self, pid: int) -> None:
+        self._socket.sendall(_FORKED.pack(_FORKED_MARK, pid))
+
     def ready(self, argv: list[str]) -> None:
         self.step = f"execute {argv[0]}"
         try:
@@ -209,30 +255,42 @@ class _Orphaned(Exception):
 
 
 def fork(place: Place, never: Callable[[str, int, str], object]) -> Child:
-    """Fork a child that takes its place and waits for its order. Raises OSError where the fork itself fails.
+    """Fork a child that takes its place and waits for its order.
+
+    Raises OSError where the fork itself fails. With ENOMEM it may be that the first process of the sandbox has ended:
+    that is what the kernel says of a fork into its pid namespace.
 
     `never` is called in the child with (step, errno, text) if it will not execute anything: so the fact is kept
     even where the parent is not there to be told.
     """
-    whole = [file for file in place.cgroups if file.endswith("/" + PROCS)]
+    if place.privileges:
+        from .privileges import doing  # here: where the child will be its file may not be
+
+        doing.prepare(place.privileges)
+    if place.enter & syscalls.CLONE_NEWPID:
+        return _fork_through(lambda gate: _go_between(place, gate), never)
+    whole = [file for file in place.cgroups if isinstance(file, str) and file.endswith("/" + PROCS)]
     if len(whole) == 1:
         rest = [file for file in place.cgroups if file not in whole]
         try:
-            directory = whole[0].removesuffix("/" + PROCS)
-            born = Place(place.directory, place.logs, rest, place.credentials, place.init, place.enter, place.output)
-            return _fork(lambda gate: _become(born, gate), never, directory)
+            born = place.but(rest, place.enter)
+            return _fork(lambda gate: _become(born, gate), never, whole[0].removesuffix("/" + PROCS))
         except OSError as error:
             if error.errno in _NO_FORK_AT_ALL:
                 raise
     return _fork(lambda gate: _become(place, gate), never)
 
 
-def fork_first(plan: Plan, argv: list[str]) -> Child:
+def fork_first(plan: Plan, argv: list[str], *, stays: bool = True) -> Child:
     """Fork the first process of a sandbox: it makes and furnishes the namespaces, and then only stays.
 
-    The caller has called `unshare(plan.clone)`. `argv` must be a program that stays, and lets its dead children go.
+    The caller has called `unshare(plan.clone)`. `argv`: what it is called; it executes a program that only waits, and
+    lets its dead children go. Without `stays` it goes away when all is made: a rehearsal.
     """
-    return _fork(lambda gate: _become_first(plan, argv, gate), _tell_nobody)
+    argv = argv if stays else []
+    if plan.users is not None:
+        return _fork_through(lambda gate: _make_users(plan, argv, gate), _tell_nobody)
+    return _fork(lambda gate: _become_first(plan, argv, {}, gate), _tell_nobody)
 
 
 def _tell_nobody(step: str, number: int, text: str) -> None:
@@ -260,7 +318,7 @@ def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object
             never(ORPHANED, 0, "the keeper died before it let it go")
             os._exit(NEVER_EXECUTED)
         except OSError as error:
-            where = f" ({error.filename})" if error.filename and error.filename not in gate.step else ""
+            where = f" ({error.filename})" if error.filename and str(error.filename) not in gate.step else ""
             failed = (error.errno or 0, (error.strerror or os.strerror(0)) + where)
         except Exception as error:  # a bug of ours must not look like an exec
             failed = (0, repr(error))
@@ -272,6 +330,35 @@ def _fork(body: Callable[[_Gate], None], never: Callable[[str, int, str], object
             gate.failed(*failed)
     finally:
         os._exit(NEVER_EXECUTED)
+
+
+def _fork_through(
+    before: Callable[[_Gate], Callable[[_Gate], None]], never: Callable[[str, int, str], object]
+) -> Child:
+    """Fork a child that goes where only its own children can be born: one that goes between.
+
+    It does what comes before, forks the real one as our child, tells us its pid, and is gone when this returns. If it
+    fails, it is the child, and says so.
+    """
+
+    def body(gate: _Gate) -> None:
+        after = before(gate)
+        gate.step = _FORK
+        pid = syscalls.fork_sibling()
+        if pid:
+            gate.forked(pid)
+            os._exit(0)
+        after(gate)
+
+    child = _fork(body, never)
+    between = child.pid
+    if child.meets_the_real_one():
+        os.waitpid(between, 0)
+    elif child.found_nobody():
+        child.close()
+        os.waitpid(between, 0)
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    return child
 
 
 def _become(place: Place, gate: _Gate) -> None:
@@ -288,24 +375,50 @@ def _become(place: Place, gate: _Gate) -> None:
         gate.step = "enter its working directory"
         os.chdir(order.cwd)
     if _descriptors is not None:  # not sooner: until execve it holds open what its parent does
-        resource.setrlimit(resource.RLIMIT_NOFILE, _descriptors)
+        soft, _ = _descriptors
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    syscalls.close_on_exec_from(3)  # before a filter of system calls may forbid it
     gate.ready(order.argv)
+    if place.privileges:  # after our last word to the parent: a filter of system calls may forbid to send one
+        from .privileges import doing
+
+        executes = gate.step
+        doing.late(place.privileges, gate)
+        gate.step = executes
     _exec(order.argv, order.env)
+
+
+def _go_between(place: Place, gate: _Gate) -> Callable[[_Gate], None]:
+    gate.step = "join its cgroup"
+    # Joined by the real one: two at once could be more than its limit. The kernel asks who opened the file.
+    groups = [os.open(file, os.O_WRONLY) for file in place.cgroups if isinstance(file, str)]
+    gate.step = _ENTER
+    syscalls.setns(place.init, place.enter & ~syscalls.CLONE_NEWCGROUP)
+    inside = place.but(groups, place.enter & syscalls.CLONE_NEWCGROUP)
+    return lambda gate: _become(inside, gate)
 
 
 def _take_place(place: Place, gate: _Gate) -> None:
     gate.step = "join its cgroup"
     for file in place.cgroups:
-        fd = os.open(file, os.O_WRONLY)
+        fd = os.open(file, os.O_WRONLY) if isinstance(file, str) else file
         os.write(fd, b"0")
         os.close(fd)
     gate.step = "start a session"
     os.setsid()
     if place.enter:
-        gate.step = "enter its namespaces"
-        syscalls.setns(place.init, place.enter)
+        gate.step = _ENTER
+        others = place.enter & ~syscalls.CLONE_NEWCGROUP
+        if others:
+            syscalls.setns(place.init, others)
+        if others != place.enter:  # one of its own, whose root is the group that it has joined
+            syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     os.umask(0o022)
     reset_signals()
+    if place.privileges:
+        from .privileges import doing
+
+        doing.early(place.privileges, gate)
     if place.credentials is not None:
         # The kernel makes a process that changes its user one that this user may not trace: what the keeper has
         # open stays out of its reach until execve has closed it.
@@ -419,38 +532,35 @@ def ignore(number: int) -> None:
     _ignored.append(number)
 
 
-def _become_first(plan: Plan, argv: list[str], gate: _Gate) -> None:
+def _make_users(plan: Plan, argv: list[str], gate: _Gate) -> Callable[[_Gate], None]:
+    from . import userns
+
+    def begin(part: str) -> None:
+        gate.step = f"make {part}"
+
+    held = userns.make(plan, begin)
+    return lambda gate: _become_first(plan, argv, held, gate)
+
+
+def _become_first(plan: Plan, argv: list[str], held: dict[str, int], gate: _Gate) -> None:
+    from . import furnish, pause  # now: soon their files may be hidden
+
+    def begin(part: str) -> None:
+        gate.step = f"make {part}"
+
     gate.wait()
     os.setsid()
-    for _, part, step, arguments in plan.first:
-        gate.step = f"make {part}"
-        _STEPS[step](*arguments)
+    os.umask(0o022)
     reset_signals()
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # survives execve: the kernel reaps for it
+    program = pause.program() if argv else ""
+    null = os.open("/dev/null", os.O_RDWR)
+    furnish.carry_out(plan.first, held, begin)
     os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    gate.ready(argv)
-    os.execve("/bin/sleep", argv, {})
-
-
-def _cover(target: str, data: str, keep: Sequence[str]) -> None:
-    kept = [
-        (path, os.open(path, os.O_PATH | os.O_DIRECTORY))
-        for path in keep
-        if path == target or path.startswith(target + "/")
-    ]
-    syscalls.mount("tmpfs", target, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, data)
-    for path, fd in kept:
-        os.makedirs(path, mode=0o711, exist_ok=True)
-        syscalls.mount(f"/proc/self/fd/{fd}", path, None, syscalls.MS_BIND | syscalls.MS_REC)
-        os.close(fd)
-
-
-_STEPS: dict[str, Callable[..., None]] = {
-    "unshare": syscalls.unshare,
-    "mount": syscalls.mount,
-    "sethostname": syscalls.sethostname,
-    "cover": _cover,
-}
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # survives execve: the kernel reaps for it
+    syscalls.close_on_exec_from(3)
+    gate.ready(argv or ["nothing"])
+    if not argv:
+        os._exit(0)
+    os.execve(program, argv, {})

@@ -1,22 +1,37 @@
 """What a group of processes uses, read from its cgroup or, where it has none, from its process tree. Read-only.
 
 Files stay open between samples: the kernel answers a `pread` on a kept descriptor in a microsecond, and opening the
-file anew costs twenty times that.
+file anew costs twenty times that. Which files those are the rows of `cgroups.controllers` say.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import psutil
 
+from .cgroups.figures import sources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroups.controllers.kind import Figure
+
+
+class Pressure(NamedTuple):
+    """How much a group waits for one resource: some of its processes, or all of them at once."""
+
+    some: float  # percent of the last 10 s
+    some_total: int  # microseconds, since the group was made
+    full: float
+    full_total: int
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One sample. None: this host does not count it."""
+    """One sample. None: this host does not count it, or it was not asked for."""
 
     cpu: float | None = None  # seconds of processor time, since the group was made
     memory: int | None = None  # bytes held now, page cache included
@@ -25,107 +40,69 @@ class Usage:
     pids: int | None = None  # processes and threads
     read: int | None = None  # bytes read from block devices
     written: int | None = None  # bytes written to them
+    swap: int | None = None  # bytes
+    oom_kills: int | None = None  # version 1: of this very group; version 2: and of those below
+    pids_peak: int | None = None
+    pids_refused: int | None = None  # forks that failed for the limit
+    periods: int | None = None  # of the limit of processor time, since there is one
+    throttled_periods: int | None = None  # those in which it was used up
+    throttled: float | None = None  # seconds that were waited for the next one
+    cpu_pressure: Pressure | None = None
+    memory_pressure: Pressure | None = None
+    io_pressure: Pressure | None = None
 
 
-def _count(text: str) -> int:
-    return int(text)
+#: What is sampled where nothing else is asked for: a file each, and one less for `read` and `written`.
+BASIC = ("cpu", "memory", "memory_peak", "memory_limit", "pids", "read", "written")
+#: All there is.
+ALL = tuple(Usage.__dataclass_fields__)
 
-
-def _nanoseconds(text: str) -> float:
-    return int(text) / 1e9
-
-
-def _limit(text: str) -> int | None:
-    """A memory limit; version 1 says "none" by the largest whole page below 2^63, version 2 by `max`."""
-    return None if text == "max" or int(text) >= 1 << 62 else int(text)
-
-
-def _usage_usec(text: str) -> float | None:
-    """`cpu.stat` of version 2."""
-    for line in text.splitlines():
-        key, _, value = line.partition(" ")
-        if key == "usage_usec":
-            return int(value) / 1e6
-    return None
-
-
-def _blkio(operation: str) -> Callable[[str], int]:
-    """`blkio.throttle.io_service_bytes` of version 1: lines of `<major>:<minor> <operation> <bytes>`."""
-
-    def total(text: str) -> int:
-        lines = (line.split() for line in text.splitlines())
-        return sum(int(line[2]) for line in lines if len(line) == 3 and line[1] == operation)
-
-    return total
-
-
-def _io_stat(key: str) -> Callable[[str], int]:
-    """`io.stat` of version 2: lines of `<major>:<minor> rbytes=<bytes> wbytes=<bytes> ...`."""
-
-    def total(text: str) -> int:
-        return sum(int(word[len(key) + 1 :]) for word in text.split() if word.startswith(f"{key}="))
-
-    return total
-
-
-class Source(NamedTuple):
-    """Where one field of Usage is read."""
-
-    field: str
-    controller: str  # whose directory; "unified" is version 2
-    file: str
-    parse: Callable[[str], int | float | None]
-
-
-#: For each field, best first: the first file that is there is the one read. A resource controller of version 1 comes
-#: before the unified hierarchy, which on hybrid hosts has no controllers and still counts processor time.
-SOURCES = (
-    Source("cpu", "cpuacct", "cpuacct.usage", _nanoseconds),
-    Source("cpu", "unified", "cpu.stat", _usage_usec),
-    Source("memory", "memory", "memory.usage_in_bytes", _count),
-    Source("memory", "unified", "memory.current", _count),
-    Source("memory_peak", "memory", "memory.max_usage_in_bytes", _count),
-    Source("memory_peak", "unified", "memory.peak", _count),
-    Source("memory_limit", "memory", "memory.limit_in_bytes", _limit),
-    Source("memory_limit", "unified", "memory.max", _limit),
-    Source("pids", "pids", "pids.current", _count),
-    Source("pids", "unified", "pids.current", _count),
-    Source("read", "blkio", "blkio.throttle.io_service_bytes", _blkio("Read")),
-    Source("read", "unified", "io.stat", _io_stat("rbytes")),
-    Source("written", "blkio", "blkio.throttle.io_service_bytes", _blkio("Write")),
-    Source("written", "unified", "io.stat", _io_stat("wbytes")),
-)
+_SECONDS = ("cpu", "throttled")  # which the kernel's files count in nanoseconds
 
 
 class Group:
     """A cgroup, given as {controller: directory}, whose files are kept open until `close`."""
 
-    def __init__(self, directories: Mapping[str, str]) -> None:
-        self._files: dict[str, tuple[int, Callable[[str], int | float | None]]] = {}
-        for source in SOURCES:
-            directory = directories.get(source.controller)
-            if directory is None or source.field in self._files:
-                continue
-            try:
-                fd = os.open(f"{directory}/{source.file}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            except OSError:
-                continue
-            self._files[source.field] = fd, source.parse
+    def __init__(self, directories: Mapping[str, str], fields: Iterable[str] = BASIC) -> None:
+        """`fields`: of Usage; for each of them the first of its files that is there is read."""
+        self._files: dict[str, int] = {}
+        self._figures: dict[str, list[Figure]] = {}
+        for field in fields:
+            for source in sources(field):
+                path = f"{directories[source.tree]}/{source.file}" if source.tree in directories else ""
+                if path and (path in self._files or self._open(path)):
+                    self._figures.setdefault(path, []).append(source)
+                    break
+
+    def _open(self, path: str) -> bool:
+        try:
+            self._files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        return True
 
     def sample(self) -> Usage | None:
         """What the group uses now. None where there is no such group, or no more."""
-        values: dict[str, int | float | None] = {}
-        for field, (fd, parse) in self._files.items():
+        values: dict[str, int | float | Pressure | None] = {}
+        for path, fd in self._files.items():
             try:
-                values[field] = parse(_read(fd))
+                text = _read(fd)
+                for figure in self._figures[path]:
+                    values[figure.field] = _in_unit(figure.field, figure.parse(text))
             except (OSError, ValueError):  # ENODEV: the group was removed
                 continue
-        return Usage(**values) if values else None  # type: ignore[arg-type]  # the table above says which is which
+        return Usage(**values) if values else None  # type: ignore[arg-type]  # the rows say which is which
 
     def close(self) -> None:
-        for fd, _ in self._files.values():
+        for fd in self._files.values():
             os.close(fd)
         self._files.clear()
+
+
+def _in_unit(field: str, value: int | tuple[float, int, float, int] | None) -> int | float | Pressure | None:
+    if isinstance(value, tuple):
+        return Pressure(*value)
+    return value / 1e9 if field in _SECONDS and value is not None else value
 
 
 def _read(fd: int) -> str:

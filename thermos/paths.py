@@ -4,10 +4,14 @@
                        journal       framed records, one writer
                        exits         the keeper's ledger of spawns and exits
                        lock          held (flock) by whoever is in charge: keeper, supervisor or both
+                       setting       how the sandbox is made; never changes
                        control.sock  requests to the supervisor
+                       changes/      what the task has changed in a root file system of its own
                        sandbox/      where processes run; logs in sandbox/.logs/<process>/<run>/{stdout,stderr}
 <root>/new/<task_id>                 a task while it is being made; one at a time
 <root>/ports/<number>                a symbolic link to the task that holds the port
+<root>/images/                       root file systems from images, and who uses them
+<root>/disks/                        limits of disk space, and images of those that are file systems
 <root>/witness-<number>              an observer that may know how a process ended
 """
 
@@ -39,14 +43,27 @@ def ports_dir(root: str) -> str:
     return f"{root}/ports"
 
 
+def images_dir(root: str) -> str:
+    return f"{root}/images"
+
+
+def disks_dir(root: str) -> str:
+    return f"{root}/disks"
+
+
 def task_dir(root: str, task_id: str) -> str:
     return f"{root}/tasks/{task_id}"
 
+
+#: Who has which address: of all tasks of the host, whatever their root.
+NETWORKS = "/run/thermos/networks"
 
 ACCEPTED = "task.json"
 JOURNAL = "journal"
 LEDGER = "exits"
 LOCK = "lock"
+SETTING = "setting"
+CHANGES = "changes"
 CONTROL = "control.sock"
 SANDBOX = "sandbox"
 LOGS = ".logs"

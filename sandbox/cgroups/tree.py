@@ -14,6 +14,10 @@ import os
 import time
 
 from .controllers import CONTROLLERS
+from .kernel import PROCS as PROCS
+from .kernel import hand_on, others
+from .kernel import read as read
+from .kernel import write as write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,37 +25,32 @@ if TYPE_CHECKING:
 
     from sandbox.spec import Limits
 
-#: Version 1 controllers that a group is made in: those with limits, and the one that counts processor time.
-_V1 = (*CONTROLLERS, "cpuacct")
+    from .limits import Answer
 
-PROCS = "cgroup.procs"
+#: Controllers that every group has: one more tree of version 1 costs every run a tenth of a millisecond.
+_ALWAYS = [row.name for row in CONTROLLERS.values() if row.always]
+
+#: The trees of version 1 that a group may be made in: those with limits, and the one that counts processor time.
+_V1 = (*(row.tree for row in CONTROLLERS.values()), "cpuacct", "freezer")
+
+#: In this tree of version 1 a group's limits say nothing to the groups below it (only in version 2 do they): there
+#: are no leaves in it, and every process joins the group itself. But not where it is mounted together with another.
+_FLAT = ("blkio",)
 
 
 class CannotLimit(Exception):
     """The host cannot give a group, or a controller of it; the text says why."""
 
 
-def read(path: str) -> str:
-    """The stripped text of a kernel file. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, 1 << 16).decode().strip()
-    finally:
-        os.close(fd)
-
-
-def write(path: str, text: str) -> None:
-    """One write to a kernel file. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
-
-
 def own() -> dict[str, str]:
-    """The caller's own group: controller (or "unified") -> directory. Empty where no tree is mounted."""
-    return _own(_text("/proc/self/cgroup"), _text("/proc/self/mountinfo"))
+    """The caller's own group: controller (or "unified") -> directory. Empty where no tree is mounted.
+
+    Slurm finds the processes of its jobs by the version 1 freezer; as part of such a job it is not for us.
+    """
+    mine = _own(_text("/proc/self/cgroup"), _text("/proc/self/mountinfo"))
+    if "SLURM_JOB_ID" in os.environ:
+        mine.pop("freezer", None)
+    return mine
 
 
 def _text(path: str) -> str:
@@ -99,29 +98,65 @@ def find(name: str) -> dict[str, str]:
     return {controller: path for controller, path in group.items() if os.path.isdir(path)}
 
 
-def make(name: str) -> dict[str, str]:
-    """A group `thermos/<name>` below the caller's own, in every tree there is. Making it twice is no error.
+def make(name: str, also: Iterable[str] = ()) -> dict[str, str]:
+    """A group `thermos/<name>` below the caller's own, in every tree that is needed. Making it twice is no error.
 
-    Raises CannotLimit where not one tree can be written.
+    `also`: controllers beyond cpu, memory and pids, see `controllers.needed`. Raises CannotLimit where not one tree
+    can be written.
     """
     mine = own()
+    wanted = [*_ALWAYS, *also]
+    trees = {CONTROLLERS[each].tree for each in wanted} | {"cpuacct", "unified"}
+    if "unified" not in mine:
+        trees.add("freezer")
     group: dict[str, str] = {}
     reason = "no cgroup file system is mounted"
-    if "unified" in mine and version(mine) == 2:
-        _delegate(mine["unified"], name)
+    unified = _unified(mine, wanted)
+    if unified:
+        _delegate(mine["unified"], name, unified)
     for controller, directory in mine.items():
+        if controller not in trees:
+            continue
         try:
             path = f"{directory}/thermos/{name}"
             _make_dirs(path, directory)
+            if controller == "cpuset":
+                _inherit(path, directory)
             group[controller] = path
         except OSError as error:
             reason = f"cannot make a group in {directory}: {os.strerror(error.errno or 0)}"
     if not group:
         raise CannotLimit(reason)
-    if version(group) == 2:
-        _enable(f"{mine['unified']}/thermos")
-        _enable(group["unified"])  # a leaf counts its own OOM kills and memory only with controllers of its own
+    if unified and "unified" in group:
+        try:
+            hand_on(f"{mine['unified']}/thermos", unified)
+            hand_on(group["unified"], unified)  # a leaf counts its own OOM kills and memory only with its own
+        except OSError as error:
+            if version(group) == 2:
+                raise CannotLimit(f"cannot hand controllers on to {group['unified']}: {error.strerror}") from error
     return group
+
+
+def _unified(mine: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
+    """Those of the controllers that are in the version 2 tree; a controller is in one tree only."""
+    if "unified" not in mine:
+        return []
+    there = read(f"{mine['unified']}/cgroup.controllers").split()
+    return [name for name in wanted if name in there]
+
+
+def _inherit(path: str, ours: str) -> None:
+    """Let a group in the version 1 cpuset tree have what ours has: from birth it has nothing, and nobody may join.
+
+    What is made below it has what it has.
+    """
+    from .controllers.cpuset import CPUS, MEMS
+
+    for directory in (os.path.dirname(path), path):
+        for file in (CPUS, MEMS):
+            if not read(f"{directory}/{file}"):
+                write(f"{directory}/{file}", read(f"{ours}/{file}"))
+    write(f"{path}/cgroup.clone_children", "1")
 
 
 def _make_dirs(path: str, below: str) -> None:
@@ -141,7 +176,7 @@ def _make_dirs(path: str, below: str) -> None:
     raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
-def _delegate(directory: str, name: str) -> None:
+def _delegate(directory: str, name: str, controllers: list[str]) -> None:
     """Let children of the caller's own version 2 group have controllers.
 
     The kernel refuses that while the group itself holds processes (other than at the root): those of ours move
@@ -149,18 +184,18 @@ def _delegate(directory: str, name: str) -> None:
     `limit` says why. `_give_back` undoes it.
     """
     try:
-        _enable(directory)
+        hand_on(directory, controllers)
         return
     except OSError as error:
         if error.errno != errno.EBUSY:
             return
     try:
-        if _others(directory):
+        if others(directory):
             return
         leaf = f"{directory}/thermos.{name}"
         os.mkdir(leaf, 0o755)
         _move_all(directory, leaf)
-        _enable(directory)
+        hand_on(directory, controllers)
     except OSError:
         return
 
@@ -187,73 +222,18 @@ def _move_all(directory: str, to: str) -> None:
             pass
 
 
-def _others(directory: str) -> list[str]:
-    """Pids of the processes in a group that are neither this one nor its children. 0: seen from no further in."""
-    mine = {os.getpid(), *_children(os.getpid())}
-    return [pid for pid in read(f"{directory}/{PROCS}").split() if int(pid) not in mine]
+def limit(group: Mapping[str, str], limits: Limits) -> list[Answer]:
+    """Set the limits and read them back: a list of (field of Limits, asked, got or None, why not). See `limits`."""
+    from .limits import limit
 
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split()]
-    except OSError:
-        return []
-
-
-def _enable(directory: str) -> None:
-    there = read(f"{directory}/cgroup.controllers").split()
-    wanted = [name for name in CONTROLLERS if name in there]
-    enabled = read(f"{directory}/cgroup.subtree_control").split()
-    missing = [name for name in wanted if name not in enabled]
-    if missing:
-        write(f"{directory}/cgroup.subtree_control", " ".join("+" + name for name in missing))
-
-
-def limit(group: Mapping[str, str], limits: Limits) -> list[tuple[str, str, str | None, str]]:
-    """Set the limits and read them back: a list of (controller, asked, got or None, why not)."""
-    answers: list[tuple[str, str, str | None, str]] = []
-    v = version(group) if group else 1
-    for name, controller in CONTROLLERS.items():
-        wish = (controller.v2 if v == 2 else controller.v1)(limits)
-        if wish is None:
-            continue
-        directory = group.get("unified" if v == 2 else name)
-        if directory is None:
-            answers.append((name, wish.asked, None, f"this host has no {name} controller for us"))
-            continue
-        if v == 2 and name not in read(f"{directory}/cgroup.controllers").split():
-            answers.append((name, wish.asked, None, _withheld(os.path.dirname(os.path.dirname(directory)), name)))
-            continue
-
-        def look(file: str, directory: str = directory) -> str:
-            return read(f"{directory}/{file}")
-
-        try:
-            for file, text in wish.writes:
-                write(f"{directory}/{file}", text)
-            answers.append((name, wish.asked, f"{wish.got(look)} (cgroup v{v})", ""))
-        except OSError as error:
-            why = f"cannot write {error.filename or directory}: {os.strerror(error.errno or 0)}"
-            answers.append((name, wish.asked, None, why))
-    return answers
-
-
-def _withheld(directory: str, controller: str) -> str:
-    """Why the children of the caller's own version 2 group do not have a controller."""
-    if controller not in read(f"{directory}/cgroup.controllers").split():
-        return f"{directory} has no {controller} controller"
-    others = _others(directory)
-    if not others:
-        return f"{directory} may not hand its {controller} controller on: cannot write its cgroup.subtree_control"
-    return (
-        f"{directory} holds other processes too (pid {', '.join(others[:3])}), and so cannot hand its {controller} "
-        "controller on; start thermos in a cgroup of its own"
-    )
+    return limit(group, limits)
 
 
 def directories(group: Mapping[str, str], leaf: str = "") -> list[str]:
     """The different directories of a group, or of a leaf in it."""
-    return [f"{directory}/{leaf}" if leaf else directory for directory in dict.fromkeys(group.values())]
+    if not leaf:
+        return list(dict.fromkeys(group.values()))
+    return list(dict.fromkeys(leaf_group(group, leaf).values()))
 
 
 def joins(group: Mapping[str, str], leaf: str) -> list[str]:
@@ -263,13 +243,18 @@ def joins(group: Mapping[str, str], leaf: str) -> list[str]:
     or removes a group meanwhile. In a version 1 tree `tasks` moves one thread, and a process that has only one is
     spared that. In version 2 only whole processes move, so it is better to be born there: see `spawn.fork`.
     """
-    unified = group.get("unified")
-    return [f"{each}/{leaf}/{PROCS if each == unified else 'tasks'}" for each in dict.fromkeys(group.values())]
+    unified = leaf_group(group, leaf).get("unified")
+    files = [f"{each}/{PROCS if each == unified else 'tasks'}" for each in directories(group, leaf)]
+    return files + [f"{group[controller]}/tasks" for controller in _FLAT if _is_flat(group, controller)]
 
 
 def leaf_group(group: Mapping[str, str], leaf: str) -> dict[str, str]:
     """A leaf as a group of its own, for `limit`."""
-    return {controller: f"{directory}/{leaf}" for controller, directory in group.items()}
+    return {name: f"{directory}/{leaf}" for name, directory in group.items() if not _is_flat(group, name)}
+
+
+def _is_flat(group: Mapping[str, str], controller: str) -> bool:
+    return controller in _FLAT and list(group.values()).count(group.get(controller, "")) == 1
 
 
 def make_leaf(group: Mapping[str, str], leaf: str) -> None:
@@ -295,7 +280,7 @@ def tells_when_empty(directories: Iterable[str]) -> bool:
 
 
 def kill(directories: Iterable[str]) -> None:
-    """SIGKILL to every process of a group, those it is forking too."""
+    """SIGKILL to every process of a group, those it is forking too, and those that are frozen."""
     directories = list(directories)
     for directory in directories:
         try:
@@ -316,7 +301,15 @@ def kill(directories: Iterable[str]) -> None:
                     os.kill(pid, 9)
                 except ProcessLookupError:
                     pass
+            _release(directories)
             time.sleep(0.001)
+
+
+def _release(directories: Iterable[str]) -> None:
+    from .freezer import release
+
+    for directory in directories:
+        release(directory)
 
 
 def remove(directories: Iterable[str]) -> bool:

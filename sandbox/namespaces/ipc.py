@@ -4,14 +4,4 @@ from __future__ import annotations
 
 from .kind import Namespace
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from sandbox.ops import Op
-    from sandbox.spec import Spec
-
-
-def _setup(spec: Spec) -> list[Op]:
-    return []
-
-
-ROW = Namespace("ipc", 0x08000000, _setup)
+ROW = Namespace("ipc", 0x08000000)

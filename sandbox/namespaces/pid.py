@@ -1,17 +1,10 @@
-"""The pid namespace: processes see and signal only their own. Its first process's end is the end of all."""
+"""The pid namespace: processes see and signal only their own. Its first process's end is the end of all.
+
+Who forks makes it, for its next child; its own /proc belongs to the mount namespace.
+"""
 
 from __future__ import annotations
 
 from .kind import Namespace
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from sandbox.ops import Op
-    from sandbox.spec import Spec
-
-
-def _setup(spec: Spec) -> list[Op]:
-    return []  # its own /proc belongs to the mount namespace
-
-
-ROW = Namespace("pid", 0x20000000, _setup)
+ROW = Namespace("pid", 0x20000000, unshares=False)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _setup(spec: Spec) -> list[Op]:
-    return [] if spec.hostname is None else [ops.sethostname("uts", spec.hostname)]
+    return [] if spec.hostname is None else [ops.sethostname(spec.hostname)]
 
 
 ROW = Namespace("uts", 0x04000000, _setup)

@@ -276,8 +276,8 @@ def test_a_mapping_becomes_a_struct() -> None:
 
 def test_a_mapping_becomes_the_first_kind_of_container_that_it_fits() -> None:
     """pystachio itself gives up on a mapping at the first kind that does not know a field."""
-    found = in_process(job(more="container={'image': {'name': 'x', 'image_id': 'y'}},"), "aurora")
-    assert found.aside["job"]["container"] == {"image": {"name": "x", "image_id": "y"}, "volumes": []}
+    found = in_process(job(more="container={'image': {'name': 'x', 'tag': 'y'}},"), "aurora")
+    assert found.aside["job"]["container"] == {"image": {"name": "x", "tag": "y"}, "volumes": []}
     found = in_process(job(more="container={'image': 'python'},"), "aurora")
     assert found.aside["job"]["container"] == {"image": "python", "parameters": []}
 

@@ -95,7 +95,7 @@ def test_json_holds_the_task_as_a_run_would_and_an_origin_for_every_value(cli: C
     assert origins["processes[0].max_failures"]["kind"] == "defaults"
     assert origins["processes[1].cmdline"]["kind"] == "binding"
     assert (origins["max_concurrency"]["kind"], origins["max_concurrency"]["line"]) == ("default", None)
-    fields = set(Task.__struct_fields__) - {"processes", "resources", "env"}
+    fields = set(Task.__struct_fields__) - {"processes", "resources", "env", "sandbox"}
     assert fields | {"env.LEVEL", "env.BOTH", "resources.cpu"} <= set(origins)
 
 

@@ -112,7 +112,39 @@ A_BIT_OF_EVERYTHING: dict[str, Any] = {
     "max_failures": 2,
     "max_concurrency": "{{n}}",
     "finalization_wait": "1h30m",
-    "resources": {"cpu": "500m", "ram": "256MiB", "disk": 10**9, "pids": 64, "gpu": 0},
+    "resources": {
+        "cpu": "500m",
+        "ram": "256MiB",
+        "disk": 10**9,
+        "pids": 64,
+        "gpu": 0,
+        "cpu_weight": 50,
+        "cpu_burst": 0.2,
+        "cpuset": "0-1,3",
+        "ram_low": "1MiB",
+        "ram_high": "200MiB",
+        "swap": 0,
+        "io": {"path": "/srv", "read": "1MiB", "write_iops": 9},
+        "io_weight": 10,
+        "oom": "run",
+        "egress": "20Mbit",
+        "ingress": 10**6,
+    },
+    "sandbox": {
+        "network": "private",
+        "rootfs": "base.tar",
+        "read_only": True,
+        "devices": "/dev/fuse",
+        "tmp": "64MiB",
+        "volumes": [{"host_path": "/srv", "container_path": "/data", "mode": "RW", "id_mapped": False}],
+        "shm": 9,
+        "hostname": "shop",
+        "hidepid": True,
+        "masks": False,
+        "namespaces": {"user": True},
+        "seccomp": "default",
+        "landlock": {"read": "/usr", "write": ["/tmp"], "bind": 80, "connect": [1], "scope": "signal"},
+    },
     "env": {"LEVEL": "info"},
     "defaults": {"max_failures": 3, "min_duration": "5s", "env": {"A": "b"}, "resources": {"ram": "1GiB"}},
     "processes": [
@@ -133,6 +165,13 @@ A_BIT_OF_EVERYTHING: dict[str, Any] = {
             "cwd": "sub",
             "user": "nobody",
             "resources": {"cpu": 0.5, "pids": 3},
+            "capabilities": "CAP_NET_BIND_SERVICE",
+            "rlimits": {"nofile": "10:unlimited", "core": 0},
+            "nice": -3,
+            "ionice": "best-effort:3",
+            "scheduler": "fifo:9",
+            "affinity": "0",
+            "oom_score_adj": 5,
         },
         {"name": "migrate", "cmdline": "x", "success_codes": 0, "restart": {"budget": 1}, "stop": {}},
         {"name": "check", "cmdline": "x", "health": {"exec": {"argv": ["x"]}}, "after": ["migrate"], "ephemeral": True},
@@ -163,6 +202,8 @@ TEXTS = [
     ),
     *("5", "5s", "5 s", "5s ", "5S", "-5s", ".5s", "1h30m", "30m1h", "1.5d 2ms", "500m", "0m", "9999999999999m"),
     *("256MiB", "1.5GiB", "1.5B", "3 kB", "3KB", "3B", "1-5", "5-1", "0-999", "99"),
+    *("/srv", "/", "/a/../b", "/dev/fuse", "0-1,3", "20Mbit", "1bit", "9:3", "3:unlimited", "unlimited", "RO", "none"),
+    *("shop", "-shop", "idle", "best-effort:3", "best-effort:8", "rr:5", "batch", "CHOWN", "CAP_CHOWN", "chown"),
     *("TERM", "SIGTERM", "term", "RTMIN", "healthy", "started", "restart", "fail", "all", "group", "http"),
 ]
 PARTS: list[Any] = [
@@ -263,7 +304,10 @@ def from_the_schema(draw: st.DrawFn, schema: dict[str, Any], depth: int = 0) -> 
 
 
 FILES = ("include", "env_file")
-PATTERN_TEXTS = ["{{x}}", "a", "5s", "1h30m", "256MiB", "3 GB", "500m", "1-5", "7", "http", "a b", "1.5 d"]
+PATTERN_TEXTS = [
+    *("{{x}}", "a", "5s", "1h30m", "256MiB", "3 GB", "500m", "1-5", "7", "http", "a b", "1.5 d"),
+    *("/srv", "/dev/fuse", "20Mbit", "9:unlimited", "shop-1", "idle", "best-effort:3", "rr:5"),
+]
 
 
 @settings(max_examples=EXAMPLES_WANTED, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -19,10 +19,12 @@ from thermos.core.records import (
     Compacted,
     DiskPressure,
     Emptied,
+    Exceeded,
     Exited,
     KillRequested,
     Launched,
     Matched,
+    Paused,
     Record,
     Refused,
     Sandboxed,
@@ -30,6 +32,9 @@ from thermos.core.records import (
     StageEntered,
     Started,
     Supervised,
+    Unpaused,
+    Updated,
+    UpdateRequested,
 )
 from thermos.core.state import RUN_MOVES, STAGE_MOVES, IllegalMove, State, initial
 from thermos.core.task import Condition, HealthCheck, TcpCheck
@@ -43,6 +48,11 @@ def any_record(run: int) -> Iterator[Record]:
     yield Sandboxed(at=9.0, init=None, got={}, missing={})
     yield KillRequested(at=9.0, by="somebody")
     yield DiskPressure(at=9.0, why="full")
+    yield Paused(at=9.0, by="somebody")
+    yield Unpaused(at=9.0, by="somebody")
+    yield UpdateRequested(at=9.0, by="somebody", limits={"ram": 1})
+    yield Updated(at=9.0, limits={"ram": 1}, rows=())
+    yield Exceeded(at=9.0, why="full")
     for stage in get_args(Stage):
         yield StageEntered(at=9.0, stage=stage, reason="")
     yield Launched(at=9.0, process=0, run=run)

@@ -153,19 +153,6 @@ def test_an_unknown_user_is_refused(program: Program) -> None:
 
 
 @pytest.mark.root
-def test_a_disk_limit_is_refused_under_strict_and_shown_under_best_effort(program: Program) -> None:
-    path = program.write(HELLO, resources={"disk": "1MiB", "cpu": 0.5})
-    message = refused(program, 69, path, "--task-id", program.id)
-    assert message.startswith("cannot enforce what the task asks for: resources.disk (")
-    assert "--isolation best-effort" in message
-    assert program.done("run", path, "--task-id", program.id, "--isolation", "best-effort").returncode == 0
-    rows = {row["what"]: row for row in program.status()["isolation"]}
-    assert rows["disk"]["got"] is None
-    assert rows["disk"]["why_not"] == "a limit on disk space is not enforced yet"
-    assert rows["cpu"]["got"] is not None
-
-
-@pytest.mark.root
 def test_a_port_that_another_task_holds_is_refused(program: Program) -> None:
     with socket.socket() as listener:  # a number that nothing else has
         listener.bind(("127.0.0.1", 0))
@@ -259,9 +246,11 @@ def test_a_plain_user_runs_best_effort_and_is_shown_what_is_missing(nobody: Prog
     assert done.returncode == 0, done.stderr
     assert nobody.ran() == ["hello 0"]
     rows = {row["what"]: row for row in nobody.status()["isolation"]}
-    for what in ("cpu", "memory", "processes", "pid", "mount", "ipc", "uts"):
+    for what in ("cpu", "memory", "processes"):
         assert rows[what]["got"] is None, rows
         assert rows[what]["why_not"], rows
+    for what in ("user", "pid", "mount", "ipc", "uts", "/proc", "read-only root"):
+        assert rows[what]["got"] == "private", rows
     assert nobody.sandbox.stat().st_uid == 65534
 
 

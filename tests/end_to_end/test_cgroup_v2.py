@@ -201,9 +201,8 @@ def test_a_plain_user_with_a_delegated_group_has_limits(told: Told) -> None:
 
 
 def test_what_a_plain_users_run_leaves_behind_is_killed_by_its_group(told: Told) -> None:
-    """There is no pid namespace here that would end it."""
     facts = told("a_plain_user")
-    assert facts["isolation"]["pid"]["got"] is None
+    assert facts["isolation"]["user"]["got"] == "private"
     assert facts["logs"]["counter"] == "0\n"
     assert facts["left inside"] == []
 

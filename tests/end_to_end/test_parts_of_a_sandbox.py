@@ -11,26 +11,21 @@ from real_program import RAN, REPOSITORY, Program
 
 pytestmark = pytest.mark.root
 
-#: A /dev without shm, for what is started in it alone.
-WITHOUT_SHM = """
+#: A /var without tmp, for what is started in it alone.
+WITHOUT_TMP = """
 set -e
 mount --make-rprivate /
-mkdir -p "$0/dev"
-for name in null zero full random urandom; do
-    touch "$0/dev/$name"
-    mount --bind "/dev/$name" "$0/dev/$name"
-done
-mount --rbind "$0/dev" /dev
+mount -t tmpfs none /var
 exec "$@"
 """
 
 
-def test_without_a_place_for_shared_memory_the_rest_is_private(program: Program) -> None:
+def test_without_one_of_the_places_for_temporary_files_the_rest_is_private(program: Program) -> None:
     task = program.write([{"name": "only", "cmdline": RAN + "[ $$ -lt 10 ]"}])
     thermos = str(Path(sys.executable).with_name("thermos"))
     run = [thermos, "run", task, "--task-id", program.id, "--root", str(program.root)]
     done = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", WITHOUT_SHM, str(program.base), *run],
+        ["unshare", "--mount", "bash", "-c", WITHOUT_TMP, "host", *run],
         env=program.environment,
         cwd=REPOSITORY,
         capture_output=True,
@@ -42,8 +37,8 @@ def test_without_a_place_for_shared_memory_the_rest_is_private(program: Program)
     assert "Traceback" not in done.stderr
     assert program.ran() == ["only 0"]
     rows = {row["what"]: row for row in program.status()["isolation"]}
-    assert rows["/dev/shm"]["got"] is None
-    assert "No such file or directory" in rows["/dev/shm"]["why_not"]
+    assert rows["/var/tmp"]["got"] is None
+    assert "it is not there" in rows["/var/tmp"]["why_not"]
     assert {what: rows[what]["got"] for what in ("pid", "mount", "/tmp", "/proc")} == dict.fromkeys(
         ("pid", "mount", "/tmp", "/proc"), "private"
     )

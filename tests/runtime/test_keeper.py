@@ -49,7 +49,7 @@ class Kept:
 
     def prepare(self) -> None:
         env = {"PATH": os.environ["PATH"]}
-        order = {"group": self.group, "credentials": None, "directory": str(self.sandbox), "env": env}
+        order = {"group": self.group, "credentials": None, "directory": str(self.sandbox), "env": env, "oom": None}
         self.wire.send(("prepare", order))
 
     def greet(self) -> None:

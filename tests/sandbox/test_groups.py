@@ -28,9 +28,9 @@ def joined(group: Mapping[str, str], leaf: str, argv: list[str]) -> subprocess.P
     return subprocess.Popen(argv, preexec_fn=join, stdout=subprocess.PIPE)
 
 
-def test_a_group_is_made_below_our_own_in_every_tree(group: dict[str, str]) -> None:
+def test_a_group_is_made_below_our_own_in_every_tree_that_each_needs(group: dict[str, str]) -> None:
     mine = tree.own()
-    assert set(group) == set(mine)
+    assert set(group) == {"cpu", "cpuacct", "memory", "pids", "unified"} & set(mine)
     for controller, directory in group.items():
         assert os.path.dirname(directory) == f"{mine[controller]}/thermos"
         assert os.path.isdir(directory)
@@ -127,6 +127,26 @@ def test_removing_what_is_gone_is_no_error(group: dict[str, str]) -> None:
     assert tree.remove_tree(group)
     assert tree.remove(group.values())
     tree.kill(group.values())
+
+
+def test_a_group_has_the_controllers_beyond_those_that_are_asked_for(tmp_path: Path) -> None:
+    name = f"test-{os.getpid()}-{tmp_path.name}"
+    group = tree.make(name, ["io", "cpuset", "devices"])
+    try:
+        assert tree.find(name) == group
+        if tree.version(group) == 1:
+            assert {"blkio", "cpuset", "devices"} <= set(group)
+            assert "freezer" not in group
+    finally:
+        assert tree.remove_tree(group)
+    assert tree.find(name) == {}
+
+
+def test_the_freezer_of_version_1_is_slurms_in_a_job_of_its(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    mine = tree.own()
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert tree.own() == {name: directory for name, directory in mine.items() if name != "freezer"}
 
 
 def test_our_own_group_is_where_the_kernel_has_us() -> None:

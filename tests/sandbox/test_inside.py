@@ -33,7 +33,7 @@ def test_only_its_own_processes_are_there(start: Start, directory: Path) -> None
 
 def test_the_first_process_is_pid_1_and_lets_the_dead_go(start: Start, directory: Path) -> None:
     script = "cat /proc/1/comm; (true & echo $! > orphan); while [ -e /proc/$(cat orphan) ]; do :; done; echo reaped"
-    assert run(start, directory, script) == "sleep\nreaped\n"
+    assert run(start, directory, script) == "sandbox-pause\nreaped\n"
 
 
 def test_tmp_and_shm_are_empty_and_its_own(start: Start, directory: Path) -> None:

@@ -35,9 +35,9 @@ def test_controllers_mounted_together_share_a_directory() -> None:
     assert group == {"cpu": "/sys/fs/cgroup/cpu,cpuacct/a", "cpuacct": "/sys/fs/cgroup/cpu,cpuacct/a"}
 
 
-def test_controllers_that_nothing_is_asked_of_are_left_alone() -> None:
-    cgroup = "3:freezer:/\n2:cpuset:/\n1:name=systemd:/init.scope\n"
-    mounts = v1(31, "freezer") + v1(32, "cpuset") + v1(33, "xattr,name=systemd", at="/sys/fs/cgroup/systemd")
+def test_controllers_that_nothing_can_be_asked_of_are_left_alone() -> None:
+    cgroup = "3:net_cls:/\n2:perf_event:/\n1:name=systemd:/init.scope\n"
+    mounts = v1(31, "net_cls") + v1(32, "perf_event") + v1(33, "xattr,name=systemd", at="/sys/fs/cgroup/systemd")
     assert _own(cgroup, mounts) == {}
 
 

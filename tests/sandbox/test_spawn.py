@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import signal
+import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -200,6 +203,36 @@ def test_set_uid_programs_gain_nothing(start: Start, directory: Path) -> None:
     assert start([str(program), "-u"], credentials=NOBODY)["out"] == "65534\n"
 
 
+def test_privileges_are_given_up_before_and_after_it_is_its_user(start: Start, directory: Path) -> None:
+    program = "import os, resource; print(os.nice(0), resource.getrlimit(resource.RLIMIT_CORE))"
+    steps = [["nice", 7], ["rlimit", resource.RLIMIT_CORE, 0, 0, "core"]]
+    answer = start(["/usr/bin/python3", "-I", "-c", program], privileges=steps)
+    assert answer["out"] == "7 (0, 0)\n"
+
+
+def test_a_privilege_that_cannot_be_had_is_named(start: Start, never: Path) -> None:
+    answer = start(["/bin/true"], privileges=[["cpus", [1 << 12]]])
+    step, number = failed(answer, never)
+    assert (step, number) == ("set cpus", errno.EINVAL)
+
+
+def test_a_filter_that_forbids_to_say_so_does_not_keep_it_from_executing(start: Start) -> None:
+    """The parent was told before: of a child that said nothing it would believe that it was killed."""
+    load, equal, answer_with = 0x20, 0x15, 0x06
+    denied = [
+        (equal, 0, 1, 44 if os.uname().machine == "x86_64" else 206),
+        (answer_with, 0, 0, 0x00050000 | errno.EPERM),
+    ]
+    lines = [(load, 0, 0, 0), *denied, (answer_with, 0, 0, 0x7FFF0000)]  # what is loaded is the call's number: sendto
+    program = b"".join(struct.pack("HBBI", *line) for line in lines)
+    seccomp = ["seccomp", f"hex:{program.hex()}"]
+    sends = "import socket; a, b = socket.socketpair(); a.send(b'x')"
+    answer = start(["/usr/bin/python3", "-I", "-c", sends], privileges=[seccomp])
+    assert answer["status"] == 1
+    assert "PermissionError" in answer["err"]
+    assert start(["/bin/true"], privileges=[seccomp])["status"] == 0
+
+
 def test_output_is_appended(start: Start, directory: Path) -> None:
     start(["/bin/echo", "one"])
     assert start(["/bin/echo", "two"])["out"] == "one\ntwo\n"
@@ -208,3 +241,23 @@ def test_output_is_appended(start: Start, directory: Path) -> None:
 def test_what_ends_it_is_what_waitpid_says(start: Start) -> None:
     assert start(["/bin/sh", "-c", "exit 7"])["status"] == 7
     assert start(["/bin/sh", "-c", "kill -KILL $$"])["status"] == -signal.SIGKILL
+
+
+def test_keys_of_the_caller_are_not_in_a_new_session_keyring() -> None:
+    """keyctl(2): 248 and 250 are add_key and keyctl on x86_64, 217 and 219 on aarch64; -3 is the session's keyring."""
+    program = """
+import ctypes, os
+from sandbox import syscalls
+libc = ctypes.CDLL(None)
+add, keyctl = (248, 250) if os.uname().machine == "x86_64" else (217, 219)
+syscalls.join_new_session_keyring()
+mine = libc.syscall(keyctl, 0, -3, 0)
+key = libc.syscall(add, b"user", b"secret", b"x", 1, -3)
+def held():
+    return libc.syscall(keyctl, 10, -3, b"user", b"secret", 0)
+print(held() == key)
+syscalls.join_new_session_keyring()
+print(held(), libc.syscall(keyctl, 0, -3, 0) != mine)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "-1", "True"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.usage import Group, Usage, of_trees, start_ticks
+from sandbox.usage import ALL, Group, Pressure, Usage, of_trees, start_ticks
 
 
 def files(directory: Path, **contents: str) -> str:
@@ -54,6 +54,48 @@ def test_version_2_is_read_from_its_one_directory(tmp_path: Path) -> None:
     group.close()
 
 
+def test_what_is_asked_for_is_sampled_and_a_file_is_opened_once(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    unified = files(
+        tmp_path / "u",
+        cpu__stat="usage_usec 1500000\nnr_periods 9\nnr_throttled 3\nthrottled_usec 250000\n",
+        memory__events="low 0\noom 2\noom_kill 1\noom_group_kill 0\n",
+        memory__swap__current="4096\n",
+        pids__peak="5\n",
+        pids__events="max 4\n",
+        io__pressure="some avg10=1.50 avg300=0.00 total=77\nfull avg10=0.50 avg300=0.00 total=7\n",
+    )
+    group = Group({"unified": unified}, ALL)
+    assert len(os.listdir("/proc/self/fd")) == before + 6
+    assert group.sample() == Usage(
+        cpu=1.5,
+        swap=4096,
+        oom_kills=1,
+        pids_peak=5,
+        pids_refused=4,
+        periods=9,
+        throttled_periods=3,
+        throttled=0.25,
+        io_pressure=Pressure(1.5, 77, 0.5, 7),
+    )
+    group.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_of_a_disks_bytes_those_of_the_groups_below_are_counted_too(tmp_path: Path) -> None:
+    """Version 1 has two files, and the processes are in the groups below."""
+    own = "8:0 Read 0\n8:0 Write 0\n"
+    with_those_below = "8:0 Read 5\n8:0 Write 6\n"
+    blkio = files(
+        tmp_path / "b",
+        blkio__throttle__io_service_bytes=own,
+        blkio__throttle__io_service_bytes_recursive=with_those_below,
+    )
+    group = Group({"blkio": blkio})
+    assert group.sample() == Usage(read=5, written=6)
+    group.close()
+
+
 def test_where_cpuacct_is_missing_the_unified_hierarchy_counts_processor_time(tmp_path: Path) -> None:
     group = Group(
         {
@@ -93,7 +135,7 @@ def test_what_is_written_anew_is_seen_by_the_next_sample(tmp_path: Path) -> None
 def real_groups() -> Iterator[dict[str, str]]:
     """A fresh group under every hierarchy of version 1 that can be written, or under version 2's."""
     name = f"thermos-test-usage-{os.getpid()}"
-    roots = {kind: f"/sys/fs/cgroup/{kind}" for kind in ("cpuacct", "memory", "pids", "blkio", "unified")}
+    roots = {kind: f"/sys/fs/cgroup/{kind}" for kind in ("cpu", "cpuacct", "memory", "pids", "blkio", "unified")}
     if os.path.exists("/sys/fs/cgroup/cgroup.procs"):
         roots = {"unified": "/sys/fs/cgroup"}
     groups = {kind: f"{root}/{name}" for kind, root in roots.items() if os.path.isdir(root)}
@@ -139,6 +181,21 @@ def test_the_kernels_own_files_are_read_and_a_removed_group_is_none(real_groups:
     for directory in real_groups.values():
         os.rmdir(directory)
     assert group.sample() is None
+    group.close()
+
+
+@pytest.mark.root
+def test_the_kernel_counts_everything_that_can_be_sampled(real_groups: dict[str, str]) -> None:
+    group = Group(real_groups, ALL)
+    sample = group.sample()
+    assert sample is not None
+    unknown = {name for name in ALL if getattr(sample, name) is None}
+    # This test's group has no limit, and a kernel may be built or started without counting what is waited for.
+    assert unknown <= {"memory_limit", "cpu_pressure", "memory_pressure", "io_pressure"} | (
+        set() if "memory" in real_groups else set(ALL)
+    )
+    if os.path.exists(f"{real_groups['unified']}/memory.pressure"):
+        assert isinstance(sample.memory_pressure, Pressure)
     group.close()
 
 

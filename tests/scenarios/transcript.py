@@ -39,16 +39,18 @@ from dataclasses import dataclass, field, replace
 import msgspec
 from fakes import NEVER, Behaviour, Death, PretendedWorld, a_process, a_task, live
 
-from thermos.core.effects import End, Launch, Signal
+from thermos.core.effects import End, Freeze, Launch, Limit, Signal, Thaw
 from thermos.core.records import (
     Abandoned,
     Checked,
     DiskPressure,
     Emptied,
+    Exceeded,
     Exited,
     KillRequested,
     Launched,
     Matched,
+    Paused,
     Record,
     Refused,
     Sandboxed,
@@ -56,10 +58,11 @@ from thermos.core.records import (
     StageEntered,
     Started,
     Supervised,
+    Unpaused,
 )
 from thermos.core.state import State
 from thermos.core.task import Backoff, Condition, HealthCheck, Process, Rule, Stop, Task, TcpCheck
-from thermos.rehearsal.world import NothingHappens, TimeIsUp
+from thermos.rehearsal.world import NothingHappens, Request, TimeIsUp
 
 #: Seconds after which a story that has no end is broken off.
 UNTIL = 1000.0
@@ -69,7 +72,7 @@ UNTIL = 1000.0
 class Scenario:
     task: Task
     runs: dict[str, list[Behaviour]]
-    requests: list[KillRequested | DiskPressure] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
     compactions: frozenset[int] = frozenset()
 
@@ -100,6 +103,11 @@ def parse(text: str) -> Scenario:
         elif found := re.fullmatch(r"at (\S+) disk (full|free)", words):
             why = "the disk is full" if found[2] == "full" else ""
             scenario.requests.append(DiskPressure(at=float(found[1]), why=why))
+        elif found := re.fullmatch(r"at (\S+) (pause|unpause)", words):
+            kind = Paused if found[2] == "pause" else Unpaused
+            scenario.requests.append(kind(at=float(found[1]), by="somebody"))
+        elif found := re.fullmatch(r"at (\S+) exceeded (.+)", words):
+            scenario.requests.append(Exceeded(at=float(found[1]), why=found[2]))
         elif found := re.fullmatch(r"journal compacted at rest ([\d ]+)", words):
             scenario.compactions = frozenset(map(int, found[1].split()))
         elif (name := words.split()[0]) in processes:
@@ -259,6 +267,12 @@ def tell(scenario: Scenario) -> str:
                 case Signal(process, run, signo, _):
                     name = scenario.task.processes[process].name
                     lines.append(f"{at:7g}            > send {signal.Signals(signo).name} to {name}/{run}")
+                case Freeze():
+                    lines.append(f"{at:7g}            > freeze")
+                case Thaw():
+                    lines.append(f"{at:7g}            > thaw")
+                case Limit():
+                    raise AssertionError("nothing in a story has limits")
                 case End():
                     lines.append(f"{at:7g}            > end")
         told = len(world.effects)
@@ -320,5 +334,11 @@ def _words(record: Record, state: State) -> str:
             return f"{run} wrote a line that matches {record.pattern}"
         case DiskPressure():
             return record.why or "there is room again"
+        case Paused():
+            return f"{record.by} pauses everything"
+        case Unpaused():
+            return f"everything goes on by {record.by}"
+        case Exceeded():
+            return f"the task has to end: {record.why}"
         case Abandoned():
             return f"{run} outlived SIGKILL and is left behind"

@@ -28,6 +28,9 @@ COMMANDS = {
     "wait": "Block until a task has ended.",
     "kill": "End tasks gracefully, then by force.",
     "signal": "Send one signal to a process of a task.",
+    "pause": "Make everything of a task stand still.",
+    "unpause": "Let a paused task go on.",
+    "update": "Change limits of a task that runs.",
     "tail": "Show and follow what processes wrote.",
     "read": "Show a task's journal, record by record.",
     "why": "Say why a task or a process is as it is.",
@@ -35,6 +38,7 @@ COMMANDS = {
     "inspect": "Show a task file as it is understood, and where each value comes from.",
     "graph": "Draw a task's processes, their order and the longest chain.",
     "simulate": "Rehearse a task in virtual time, with failures of your choice.",
+    "doctor": "Show what this host can enforce, each line proved by doing it.",
     "schema": "Print the JSON Schema of task files, for editors.",
 }
 

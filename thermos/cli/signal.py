@@ -6,10 +6,9 @@ import signal
 from typing import Any
 
 from thermos.checkpoint import tasks
-from thermos.runtime import control
 
 from . import statuses
-from .asking import ask
+from .asking import ask_once
 from .kind import TASK_ID, Argument, Cannot
 
 HELP = """Send one signal to the process group of a process that runs.
@@ -29,15 +28,8 @@ def run(given: dict[str, Any]) -> int:
     names = [definition.name for definition in accepted.task.processes]
     if process not in names:
         raise Cannot(f"cannot signal {process!r}: the processes of {task_id} are {', '.join(names)}")
-    try:
-        ask(root, accepted, {"request": "signal", "process": process, "signal": number})
-    except control.NotSupervised:
-        # Not sent again: it may have arrived before the supervisor went away.
-        if tasks.supervised(root, task_id):
-            raise Cannot(f"cannot signal {process} of {task_id}: its supervisor is just being restarted") from None
-        over = tasks.status(root, task_id).ended_at is not None
-        why = "the task has ended" if over else f"nobody is in charge: thermos resume {task_id}"
-        raise Cannot(f"cannot signal {process} of {task_id}: {why}") from None
+    message: dict[str, object] = {"request": "signal", "process": process, "signal": number}
+    ask_once(root, accepted, message, f"signal {process} of {task_id}")
     return 0
 
 

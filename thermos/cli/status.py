@@ -12,6 +12,7 @@ from thermos.checkpoint import tasks
 from thermos.config.wording import printable
 from thermos.core.state import ENDED
 from thermos.core.status import ExitStatus, ProcessStatus, RunStatus, TaskStatus
+from thermos.core.task import Isolation
 
 from .errors import tell
 from .kind import JSON, TASK_IDS, Argument
@@ -87,15 +88,23 @@ def _show_each(found: Sequence[TaskStatus]) -> None:
         _print_table(console, ("PROCESS", "STATE", "RUN", "PID", "STARTED", "TOOK", "FAILURES", "HOW IT ENDED"), rows)
         if task.isolation:
             console.print()
-            isolation = [(i.what, i.asked, i.got or f"not given: {i.why_not or 'unknown'}") for i in task.isolation]
+            isolation = _isolation(task.isolation)
             _print_table(console, ("ISOLATION", "ASKED", "GOT"), isolation)
+
+
+def _isolation(lines: Iterable[Isolation]) -> list[tuple[str, str, str]]:
+    """A row each, but one for all that is private as it is without anybody's asking."""
+    lines = list(lines)
+    usual = [line.what for line in lines if line.asked == line.got == "private"]
+    rows = [(i.what, i.asked, i.got or f"not given: {i.why_not or 'unknown'}") for i in lines if i.what not in usual]
+    return [*rows, (", ".join(usual), "private", "private")] if usual else rows
 
 
 def _facts(task: TaskStatus) -> list[tuple[str, str]]:
     facts = [
         ("task", task.task_id),
         ("name", task.name),
-        ("state", task.state),
+        ("state", f"{task.state}, paused" if task.paused else task.state),
         ("why", _reason(task)),
         ("created", local_time(task.created_at)),
         ("ended", f"{local_time(task.ended_at)}, after {_since(task)}" if task.ended_at is not None else ""),

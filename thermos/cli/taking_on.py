@@ -10,7 +10,7 @@ import time
 from thermos import paths
 from thermos.config.templates import port_variable
 from thermos.formats import TaskFileError, load
-from thermos.runtime import accept
+from thermos.runtime import accept, limits
 
 from .kind import Cannot
 
@@ -107,6 +107,7 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
         from thermos.runtime import faults
 
         faults.install("run")
+    image = _image(given, root, task_id, loaded.task(asked.values(task_id, user.name, _no_ports(loaded))))
     place = accept.Place(root, task_id)
     if os.path.isdir(paths.task_dir(root, task_id)):  # somebody ran the same id at the same moment, and was first
         place.discard()
@@ -121,8 +122,31 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
         watched |= {each["process"] for process in task["processes"] for each in process.get("conditions", ())}
         accept.check_descriptors(_at_once(len(task["processes"]), task["max_concurrency"], len(watched)))
         users = {process["name"]: accept.user(process["user"]) for process in task["processes"] if process.get("user")}
-        group, isolation = accept.isolate(place.group, mode, task["resources"], task["processes"], loaded.aside)
+        group, rows = limits.isolate(place.group, mode, task["resources"], task["processes"])
+        if mode == "strict":
+            accept.refuse_what_is_missing(rows, ("processes",))
         sandbox = os.path.abspath(given["sandbox"]) if given["sandbox"] else paths.sandbox_dir(root, task_id)
+        made = None
+        if mode != "none":
+            from thermos.runtime import sandboxing
+
+            made = sandboxing.setting(
+                task,
+                root=root,
+                task_id=task_id,
+                holder=place.group,
+                sandbox=sandbox,
+                place=place.temporary,
+                mode=mode,
+                user=user,
+                users=users,
+                ports=ports,
+                image=image,
+                profile=_profile(given["file"], task),
+            )
+            rows += made.rows
+        rows += _not_enforced(task, mode) + accept.rows_of_aside(loaded.aside)
+        limited = task["resources"]["disk"] is not None and mode != "none"
         settled = place.settle(
             {
                 "task_id": task_id,
@@ -136,7 +160,8 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
                 "ports": ports,
                 "instance": given["instance"] or 0,
                 "isolation_mode": mode,
-                "isolation": isolation,
+                "isolation": rows,
+                "parts": made.parts if made is not None else {},
                 "cgroups": group,
                 "env": _environment(task, task_id, user.name, sandbox, ports, given["preserve_env"]),
                 **(
@@ -147,6 +172,8 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
             },
             user,
             users,
+            made.words if made is not None else None,
+            limited=limited,
         )
     except BaseException:
         _undo(place, group, root, task_id, ports)
@@ -154,7 +181,53 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     if not settled:  # somebody ran the same id at the same moment, and was first
         place.discard()
         return _go_on(asked, loaded, task_id)
+    if limited:
+        from thermos.runtime import ground
+
+        ground.limit_disk(root, task_id, sandbox, task["resources"]["disk"], user, users)
     return _take_on(given, root, task_id, "" if mode == "none" else sandbox, place.lock, supervisor)
+
+
+def _image(given: dict[str, Any], root: str, task_id: str, task: dict[str, Any]) -> Any:
+    """The root file system that a task asks for, if it does; before anybody has to wait for us."""
+    reference = task.get("sandbox", {}).get("rootfs")
+    if reference is None or given["isolation"] == "none":
+        return None
+    from thermos.runtime import images
+
+    return images.prepare(_beside(given["file"], reference), root, task_id)
+
+
+def _profile(file: str, task: dict[str, Any]) -> Any:
+    """The profile of system calls that a task names, where that is a file."""
+    name = task.get("sandbox", {}).get("seccomp", "default")
+    if name in ("default", "unconfined"):
+        return None
+    path = _beside(file, name)
+    try:
+        with open(path, "rb") as profile:
+            return json.load(profile)
+    except OSError as error:
+        raise Cannot(f"cannot use sandbox.seccomp: cannot read {path}: {error.strerror}", 65) from None
+    except ValueError as error:
+        raise Cannot(f"cannot use sandbox.seccomp: {path} is no JSON: {error}", 65) from None
+
+
+def _beside(file: str, path: str) -> str:
+    """A path that a task file names: relative ones are relative to it."""
+    if path.startswith(("docker:", "oci:", "docker-archive:", "/")) or file == "-":
+        return path
+    return os.path.join(os.path.dirname(os.path.abspath(file)), path)
+
+
+def _not_enforced(task: dict[str, Any], mode: str) -> list[dict[str, Any]]:
+    """What a task asks for, and plain processes do not have."""
+    asked = [f"sandbox.{name}" for name in task.get("sandbox", {})] if mode == "none" else []
+    rows = [limits.row(what, "asked for", None, "isolation is none") for what in asked]
+    disk = task["resources"]["disk"]
+    if disk is not None and mode == "none":
+        rows.append(limits.row("disk", str(disk), None, "isolation is none"))
+    return rows
 
 
 def _at_once(processes: int, max_concurrency: int, watched: int) -> int:
@@ -257,7 +330,10 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
             break
         if fd >= 0:
             _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))  # as in _begin
-            takeover.limits_again(accepted)
+            try:
+                takeover.limits_again(root, accepted)
+            except accept.CannotAccept as error:
+                raise Cannot(str(error), error.status) from None
             return _take_on(given, root, task_id, takeover.sandbox_of(accepted), fd)
         if given["detach"]:
             print(task_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -61,10 +62,29 @@ def record_in_words(record: Record, task: Task) -> str:
             return f"{record.by} asked to kill the task{', at once' if record.force else patience}"
         case r.DiskPressure():
             return f"nothing new is started: {record.why}" if record.why else "there is room again"
+        case r.Paused():
+            return f"{record.by} paused the task: everything of it stands still"
+        case r.Unpaused():
+            return f"the task goes on, by {record.by}"
+        case r.UpdateRequested():
+            return f"{record.by} asked for other limits of {_whose(task, record.process)}: {_said(record.limits)}"
+        case r.Updated():
+            rows = "; ".join(f"{row.what}: {row.got or f'unchanged: {row.why_not}'}" for row in record.rows)
+            return f"limits of {_whose(task, record.process)} are changed: {rows}"
+        case r.Exceeded():
+            return f"the task has to end: {record.why}"
         case r.Compacted():
             return f"all records before this one were folded into it: {record.fold.seq} since the task began"
         case _:
             return f"{_name(task, record.process)}/{record.run} {_of_a_run(record)}"
+
+
+def _whose(task: Task, process: int | None) -> str:
+    return "the task" if process is None else _name(task, process)
+
+
+def _said(limits: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {'without limit' if value is None else value}" for name, value in limits.items())
 
 
 def _of_a_run(

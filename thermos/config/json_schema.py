@@ -16,12 +16,18 @@ from .schema import (
     EXEC,
     HEALTH,
     HTTP,
+    IO,
+    LANDLOCK,
+    NAMESPACES,
     PROCESS,
     RESOURCES,
+    RLIMITS,
     RULE,
+    SANDBOX,
     STOP,
     TASK,
     TCP,
+    VOLUME,
     WITHIN,
 )
 
@@ -38,6 +44,44 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 NULL = {"type": "null"}
 TEMPLATE = {"type": "string", "pattern": kinds.TEMPLATE}
 SOME_TEXT = {"type": "string", "minLength": 1}
+
+_RESOURCES_TEXTS = {
+    "cpu": "Cores, such as 1.5 or '500m'.",
+    "ram": "Memory in bytes, or such as '256MiB'.",
+    "disk": "Disk in bytes, or such as '1GB'.",
+    "pids": "Processes and threads.",
+    "gpu": "Always 0.",
+    "cpu_weight": "Its part of busy processors, against others': 1 to 10000; without it 100.",
+    "cpu_burst": "Cores that it may use for a moment on top of cpu, as far as it has not used that before.",
+    "cpuset": "The processors it may run on, such as '0-2,5'.",
+    "ram_low": "Memory that is taken from it last.",
+    "ram_high": "Memory above which it is slowed down.",
+    "swap": "Swap in bytes, besides ram.",
+    "io": "What it may read and write a second.",
+    "io_weight": "Its part of busy disks, against others': 1 to 10000.",
+    "oom": "What dies where memory is short: a process, its run, or the task.",
+    "egress": "Bits a second that it may send, such as '20Mbit'; with a private network.",
+    "ingress": "Bits a second that it may receive.",
+}
+
+_RLIMITS_TEXTS = {
+    "as": "Bytes of address space.",
+    "core": "Bytes of a core file.",
+    "cpu": "Seconds of processor time.",
+    "data": "Bytes of data.",
+    "fsize": "Bytes of a file it writes.",
+    "locks": "File locks.",
+    "memlock": "Bytes locked in memory.",
+    "msgqueue": "Bytes in message queues.",
+    "nice": "20 less the least niceness.",
+    "nofile": "One more than the largest file descriptor.",
+    "nproc": "Processes of its user.",
+    "rss": "Bytes in memory; Linux ignores it.",
+    "rtprio": "The highest priority in real time.",
+    "rttime": "Microseconds in real time without a rest.",
+    "sigpending": "Signals that wait.",
+    "stack": "Bytes of stack.",
+}
 
 _PROCESS_TEXTS = {
     "name": "Its name, unique in the task.",
@@ -58,6 +102,13 @@ _PROCESS_TEXTS = {
     "cwd": "Its directory, from the sandbox.",
     "user": "Who it runs as; without it the task's user.",
     "resources": "Limits of its own, within the task's.",
+    "capabilities": "Capabilities it has, by name; without it a few for root, and none for others.",
+    "rlimits": "Limits of setrlimit(2).",
+    "nice": "Its niceness, -20 to 19.",
+    "ionice": "Its scheduling class for input and output.",
+    "scheduler": "Its scheduling policy.",
+    "affinity": "The processors it may run on.",
+    "oom_score_adj": "How likely the kernel is to choose it where memory is short, -1000 to 1000.",
     "matrix": "Names and their values: one copy of the process for each combination, {{matrix.NAME}} in its texts.",
 }
 
@@ -73,6 +124,7 @@ RECORDS: dict[str, tuple[Record, dict[str, str]]] = {
             "finalization_wait": "Seconds from the end's beginning to the last SIGKILL.",
             "user": "Who the processes run as; without it who runs the task.",
             "resources": "Limits of the whole task.",
+            "sandbox": "What the task sees of the host, and what it may do.",
             "env": "Variables of every process.",
             "env_file": "Files of NAME=VALUE lines, beneath env; relative to this file.",
             "include": "Task files that lie beneath this one; relative to this file.",
@@ -82,22 +134,69 @@ RECORDS: dict[str, tuple[Record, dict[str, str]]] = {
     ),
     "process": (PROCESS, _PROCESS_TEXTS),
     "defaults": (DEFAULTS, _PROCESS_TEXTS),
-    "resources": (
-        RESOURCES,
+    "resources": (RESOURCES, _RESOURCES_TEXTS),
+    "process_resources": (WITHIN, {name: _RESOURCES_TEXTS[name] for name in WITHIN.fields}),
+    "io": (
+        IO,
         {
-            "cpu": "Cores, such as 1.5 or '500m'.",
-            "ram": "Memory in bytes, or such as '256MiB'.",
-            "disk": "Disk in bytes, or such as '1GB'.",
-            "pids": "Processes and threads.",
-            "gpu": "Always 0.",
+            "path": "A directory, a file or a device: the disk it is on.",
+            "read": "Bytes read a second.",
+            "write": "Bytes written a second.",
+            "read_iops": "Reads a second.",
+            "write_iops": "Writes a second.",
         },
     ),
-    "process_resources": (
-        WITHIN,
+    "rlimits": (RLIMITS, _RLIMITS_TEXTS),
+    "sandbox": (
+        SANDBOX,
         {
-            "cpu": "Cores, such as 1.5 or '500m'.",
-            "ram": "Memory in bytes, or such as '256MiB'.",
-            "pids": "Processes and threads.",
+            "network": "host, none (but its own loopback), or private (an address of its own behind the host's).",
+            "rootfs": "Its root: a directory, an archive, or an image; without it the host's files.",
+            "read_only": "Whether all but its own directories and volumes can only be read; without it true, with a "
+            "rootfs false.",
+            "volumes": "Directories and files of the host.",
+            "devices": "Devices besides null, zero, full, random, urandom, tty and terminals.",
+            "tmp": "The size of /tmp and of /var/tmp.",
+            "shm": "The size of /dev/shm.",
+            "hostname": "Its name for the host.",
+            "hidepid": "Whether users see only their own processes in /proc.",
+            "masks": "Whether what the kernel tells of the host in /proc and /sys is hidden, and cannot be changed.",
+            "namespaces": "Namespaces that it does not want, or wants besides.",
+            "seccomp": "default, unconfined, or a file with a profile in OCI's form: which system calls there are.",
+            "landlock": "What may be reached at all, by Landlock.",
+        },
+    ),
+    "volume": (
+        VOLUME,
+        {
+            "host_path": "Where it is.",
+            "container_path": "Where the task sees it.",
+            "mode": "RO or RW.",
+            "recursive": "Whether with what is mounted below it; without it true.",
+            "id_mapped": "Whether ids on the disk are those of the user namespace.",
+        },
+    ),
+    "namespaces": (
+        NAMESPACES,
+        {
+            "pid": "Its own processes; without it true.",
+            "mount": "Its own view of files; without it true.",
+            "ipc": "Its own System V IPC and message queues; without it true.",
+            "uts": "Its own host name; without it true.",
+            "cgroup": "Its own view of control groups; without it true.",
+            "time": "Its own clocks since boot; without it false.",
+            "user": "Its own user ids; without it false.",
+        },
+    ),
+    "landlock": (
+        LANDLOCK,
+        {
+            "read": "Paths below which it may read.",
+            "write": "Paths below which it may write.",
+            "execute": "Paths below which it may execute.",
+            "bind": "TCP ports it may listen on.",
+            "connect": "TCP ports it may connect to.",
+            "scope": "What does not reach out of it.",
         },
     ),
     "stop": (
@@ -305,8 +404,16 @@ KINDS: dict[type, Callable[[Any], Schema]] = {
     kinds.Duration: lambda kind: _one_of(
         {"type": "number", "minimum": 0, "maximum": kind.high}, _matching(units.DURATION), TEMPLATE
     ),
+    kinds.Shaped: lambda kind: _one_of(_matching(kind.pattern), TEMPLATE),
+    kinds.Capability: lambda kind: _one_of({"enum": list(kind.meanings)}, TEMPLATE),
+    kinds.Rlimit: lambda _: _one_of(
+        {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}, _matching(kinds.RLIMIT), TEMPLATE
+    ),
+    kinds.Rate: lambda _: _one_of(
+        {"type": "integer", "minimum": units.SLOWEST, "maximum": 2**40}, _matching(units.RATE), TEMPLATE
+    ),
     kinds.Size: lambda kind: _one_of(
-        {"type": "integer", "minimum": 1, "maximum": kind.high}, _matching(units.SIZE), TEMPLATE
+        {"type": "integer", "minimum": kind.low, "maximum": kind.high}, _matching(units.SIZE), TEMPLATE
     ),
     kinds.Word: lambda kind: _one_of({"enum": list(kind.meanings)}, TEMPLATE),
     kinds.Signal: lambda _: _one_of(

@@ -40,6 +40,16 @@ _SIGNALS = (
 )
 SIGNALS = {name: number for number, name in enumerate(_SIGNALS.split(), 1)}  # signal(7), on x86 and ARM
 LAST_SIGNAL = 64
+_CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
+    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+)
+CAPABILITIES = tuple(_CAPABILITIES.split())  # capabilities(7), by number
+RLIMIT = r"(?:[0-9]{1,18}|unlimited)(?::(?:[0-9]{1,18}|unlimited))?"
+ABSOLUTE = r"/[^\0]*"
+CPUS = r"[0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*"  # cpuset(7), "List format"
 
 
 class Unfit(ValueError):
@@ -197,12 +207,13 @@ class Duration(Scalar):
 
 
 class Size(Scalar):
-    """Bytes, as a whole number or a text with a unit. Gives bytes from 1 to `high`."""
+    """Bytes, as a whole number or a text with a unit. Gives bytes from `low` to `high`."""
 
-    __slots__ = ("high",)
+    __slots__ = ("high", "low")
 
-    def __init__(self, high: int) -> None:
+    def __init__(self, high: int, low: int = 1) -> None:
         self.high = high
+        self.low = low
 
     def accept(self, value: Value) -> int:
         size = units.size(value) if isinstance(value, str) else value
@@ -210,7 +221,7 @@ class Size(Scalar):
             expected = "bytes, or a text such as '256MiB' (KiB MiB GiB TiB; kB MB GB TB)"
             meant = units.meant_size(value) if isinstance(value, str) else ""
             raise ValueError(f"expected {expected}, got {shown(value)}{meant}")
-        _in_range(size, value, 1, self.high)
+        _in_range(size, value, self.low, self.high)
         if isinstance(value, float) and not value.is_integer():
             raise ValueError(f"expected whole bytes, got {shown(value)}")
         return round(size)
@@ -328,6 +339,72 @@ class Range(Scalar):
             )
         _check_range(value, self.low, self.high)
         return value, value
+
+
+class Shaped(Text):
+    """A text of a certain form; `expected` says which, for people."""
+
+    __slots__ = ("expected", "pattern")
+
+    def __init__(self, pattern: str, expected: str) -> None:
+        super().__init__(may_be_empty=False)
+        self.pattern = pattern
+        self.expected = expected
+
+    def accept(self, value: Value) -> str:
+        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
+            raise ValueError(f"expected {self.expected}, got {shown(value)}")
+        return super().accept(value)
+
+
+class Capability(Word):
+    """A capability of Linux by its name, with or without CAP_. Gives the name without."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__({spelt: name for name in CAPABILITIES for spelt in (name, f"CAP_{name}")})
+
+    def accept(self, value: Value) -> Any:
+        if not isinstance(value, str) or value not in self.meanings:
+            hint = _meant(value.upper(), self.meanings) if isinstance(value, str) else ""
+            raise ValueError(f"expected the name of a capability, such as NET_BIND_SERVICE, got {shown(value)}{hint}")
+        return self.meanings[value]
+
+
+class Rlimit(Scalar):
+    """A limit of setrlimit(2): a whole number, `unlimited`, or `SOFT:HARD` of them. Gives (soft, hard); -1: none."""
+
+    __slots__ = ()
+
+    def accept(self, value: Value) -> tuple[int, int]:
+        if isinstance(value, str) and re.fullmatch(RLIMIT, value):
+            soft, _, hard = value.partition(":")
+            both = _rlimit(soft), _rlimit(hard or soft)
+            if both[1] != -1 and (both[0] == -1 or both[0] > both[1]):
+                raise Unfit(f"the soft limit of {value} is above the hard one")
+            return both
+        value = _whole(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"expected a whole number, 'unlimited' or 'SOFT:HARD', got {shown(value)}")
+        _check_range(value, 0, 2**63 - 1)
+        return value, value
+
+
+def _rlimit(text: str) -> int:
+    return -1 if text == "unlimited" else int(text)
+
+
+class Rate(Scalar):
+    """Bits a second, as a whole number or a text with a unit. Gives bits."""
+
+    __slots__ = ()
+
+    def accept(self, value: Value) -> int:
+        rate = units.rate(value) if isinstance(value, str) else _whole(value)
+        if not isinstance(rate, (int, float)) or isinstance(rate, bool):
+            raise ValueError(f"expected bits a second, or a text such as '20Mbit' (kbit Mbit Gbit), got {shown(value)}")
+        return round(_in_range(rate, value, units.SLOWEST, 2**40))
 
 
 class Port(Scalar):

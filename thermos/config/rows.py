@@ -67,3 +67,41 @@ def finish_check(check: dict[str, Any], path: Path, reading: Reading) -> Any:
             (*path, "exec"), "expected either 'cmdline' (run by bash) or 'argv' (a program and its arguments)"
         )
     return {_CHECK.get(name, name): value for name, value in check.items()}
+
+
+def finish_volume(volume: dict[str, Any], path: Path, reading: Reading) -> Any:
+    """`thermos.core.task.Volume`."""
+    volume["read_only"] = volume.pop("mode")
+    inside = volume["container_path"]
+    if isinstance(inside, str) and (inside == "/" or ".." in inside.split("/")):
+        reading.refuse((*path, "container_path"), "it should be a place below '/', without '..'", relation=True)
+    return volume
+
+
+#: What can be seen of a file system is furnished in a mount namespace.
+_MOUNTED = ("rootfs", "read_only", "volumes", "devices", "tmp", "shm", "hidepid", "masks")
+
+
+def finish_sandbox(sandbox: dict[str, Any], path: Path, reading: Reading) -> Any:
+    """`thermos.core.task.Sandbox`."""
+    namespaces: Any = sandbox.get("namespaces", {})
+    if namespaces is UNKNOWN:
+        return sandbox
+    for missing, needed_by in (("mount", _MOUNTED), ("uts", ("hostname",))):
+        for name in needed_by:
+            if namespaces.get(missing) is False and name in sandbox:
+                reading.refuse((*path, name), f"it takes a {missing} namespace: see 'namespaces'", relation=True)
+    if namespaces.get("pid") is False and sandbox.get("hidepid") is True:
+        reading.refuse((*path, "hidepid"), "it takes a pid namespace: see 'namespaces'", relation=True)
+    return sandbox
+
+
+def finish_task(task: dict[str, Any], path: Path, reading: Reading) -> Any:
+    """`thermos.core.task.Task`."""
+    resources, sandbox = task["resources"], task.get("sandbox", {})
+    if resources is not UNKNOWN and sandbox is not UNKNOWN:
+        for name in ("egress", "ingress"):
+            if name in resources and sandbox.get("network") not in ("private", UNKNOWN):
+                why = "it takes a network of the task's own: 'network: private' in 'sandbox'"
+                reading.refuse((*path, "resources", name), why, relation=True)
+    return task

@@ -8,7 +8,10 @@ read (see `expansion`): `include`, `defaults`, `env_file`, `matrix`.
 from __future__ import annotations
 
 from .kinds import (
+    ABSOLUTE,
+    CPUS,
     Awaited,
+    Capability,
     Cores,
     Duration,
     Field,
@@ -19,7 +22,10 @@ from .kinds import (
     Number,
     Port,
     Range,
+    Rate,
     Record,
+    Rlimit,
+    Shaped,
     Signal,
     Size,
     Text,
@@ -27,13 +33,27 @@ from .kinds import (
     Whole,
     Word,
 )
-from .rows import finish_check, finish_commands, finish_rule
+from .rows import finish_check, finish_commands, finish_rule, finish_sandbox, finish_task, finish_volume
 
 COUNT = Whole(0, 2**31 - 1)
 SECONDS = Duration(1e9)  # some thirty years
 BYTES = Size(2**63 - 1)
 NAME = Text(may_be_empty=False)
 FILES = ListOf(Text(may_be_empty=False), "the name of a file or a list of them", or_one=True)
+
+PATH = Shaped(ABSOLUTE, "an absolute path")
+CPU_LIST = Shaped(CPUS, "numbers of processors, such as '0-2,5'")
+
+IO = Record(
+    "a limit of input and output",
+    {
+        "path": Field(PATH, required=True),
+        "read": Field(BYTES, omit=True),
+        "write": Field(BYTES, omit=True),
+        "read_iops": Field(Whole(1, 2**31 - 1), omit=True),
+        "write_iops": Field(Whole(1, 2**31 - 1), omit=True),
+    },
+)
 
 RESOURCES = Record(
     "resources",
@@ -43,10 +63,88 @@ RESOURCES = Record(
         "disk": Field(BYTES),
         "pids": Field(Whole(1, 2**22)),  # the most a kernel can number
         "gpu": Field(Whole(0, 0), 0),
+        "cpu_weight": Field(Whole(1, 10000), omit=True),
+        "cpu_burst": Field(Cores(0.001, 1e6), omit=True),
+        "cpuset": Field(CPU_LIST, omit=True),
+        "ram_low": Field(BYTES, omit=True),
+        "ram_high": Field(BYTES, omit=True),
+        "swap": Field(Size(2**63 - 1, low=0), omit=True),
+        "io": Field(ListOf(IO, "a limit of input and output or a list of them", or_one=True), omit=True),
+        "io_weight": Field(Whole(1, 10000), omit=True),
+        "oom": Field(Word({"process": "process", "run": "run", "task": "task"}), omit=True),
+        "egress": Field(Rate(), omit=True),
+        "ingress": Field(Rate(), omit=True),
     },
 )
 
-WITHIN = Record("a process's resources", {name: RESOURCES.fields[name] for name in ("cpu", "ram", "pids")})
+OF_THE_TASK = ("disk", "gpu", "oom", "egress", "ingress")
+WITHIN = Record(
+    "a process's resources", {name: field for name, field in RESOURCES.fields.items() if name not in OF_THE_TASK}
+)
+
+_RLIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
+RLIMITS = Record("resource limits", {name: Field(Rlimit(), omit=True) for name in _RLIMITS.split()})
+
+VOLUME = Record(
+    "a volume",
+    {
+        "host_path": Field(PATH, required=True),
+        "container_path": Field(PATH, required=True),
+        "mode": Field(Word({"RO": True, "RW": False}), "RO"),
+        "recursive": Field(Flag(), omit=True),
+        "id_mapped": Field(Flag(), omit=True),
+    },
+    finish_volume,
+)
+
+PATHS = ListOf(PATH, "an absolute path or a list of them", or_one=True)
+PORTS = ListOf(Whole(0, 65535), "a port or a list of them", or_one=True)
+LANDLOCK = Record(
+    "Landlock's rules",
+    {
+        "read": Field(PATHS, omit=True),
+        "write": Field(PATHS, omit=True),
+        "execute": Field(PATHS, omit=True),
+        "bind": Field(PORTS, omit=True),
+        "connect": Field(PORTS, omit=True),
+        "scope": Field(
+            ListOf(
+                Word({"abstract_unix_socket": "abstract_unix_socket", "signal": "signal"}),
+                "abstract_unix_socket, signal or a list of them",
+                or_one=True,
+            ),
+            omit=True,
+        ),
+    },
+)
+
+NAMESPACES = Record(
+    "namespaces",
+    {name: Field(Flag(), omit=True) for name in ("pid", "mount", "ipc", "uts", "cgroup", "time", "user")},
+)
+
+SANDBOX = Record(
+    "a sandbox",
+    {
+        "network": Field(Word({"host": "host", "none": "none", "private": "private"}), omit=True),
+        "rootfs": Field(Text(may_be_empty=False), omit=True),
+        "read_only": Field(Flag(), omit=True),
+        "volumes": Field(ListOf(VOLUME, "a volume or a list of them", or_one=True), omit=True),
+        "devices": Field(
+            ListOf(Shaped("/dev/.+", "the path of a device"), "the path of a device or a list of them", or_one=True),
+            omit=True,
+        ),
+        "tmp": Field(BYTES, omit=True),
+        "shm": Field(BYTES, omit=True),
+        "hostname": Field(Shaped(r"[A-Za-z0-9][A-Za-z0-9.\-]{0,63}", "a host name"), omit=True),
+        "hidepid": Field(Flag(), omit=True),
+        "masks": Field(Flag(), omit=True),
+        "namespaces": Field(NAMESPACES, omit=True),
+        "seccomp": Field(Text(may_be_empty=False), omit=True),
+        "landlock": Field(LANDLOCK, omit=True),
+    },
+    finish_sandbox,
+)
 
 STOP = Record(
     "the way to stop",
@@ -151,6 +249,19 @@ PROCESS = Record(
         "cwd": Field(Text(may_be_empty=False), omit=True),
         "user": Field(NAME, omit=True),
         "resources": Field(WITHIN, omit=True),
+        "capabilities": Field(ListOf(Capability(), "a capability or a list of them", or_one=True), omit=True),
+        "rlimits": Field(RLIMITS, omit=True),
+        "nice": Field(Whole(-20, 19), omit=True),
+        "ionice": Field(
+            Shaped("(?:idle|(?:best-effort|realtime)(?::[0-7])?)", "idle, best-effort:LEVEL or realtime:LEVEL, 0 to 7"),
+            omit=True,
+        ),
+        "scheduler": Field(
+            Shaped("(?:other|batch|idle|(?:fifo|rr):[1-9][0-9]?)", "other, batch, idle, fifo:1 to 99 or rr:1 to 99"),
+            omit=True,
+        ),
+        "affinity": Field(CPU_LIST, omit=True),
+        "oom_score_adj": Field(Whole(-1000, 1000), omit=True),
         "matrix": Field(Matrix(), omit=True),
     },
     finish_commands,
@@ -175,10 +286,12 @@ TASK = Record(
         "finalization_wait": Field(SECONDS, 30),
         "user": Field(NAME),
         "resources": Field(RESOURCES, {}),
+        "sandbox": Field(SANDBOX, omit=True),
         "env": Field(Variables(), {}),
         "env_file": Field(FILES, omit=True),
         "include": Field(FILES, omit=True),
         "defaults": Field(DEFAULTS, omit=True),
         "constraints": Field(ListOf(CONSTRAINT, "a list of constraints"), []),
     },
+    finish_task,
 )

@@ -19,6 +19,8 @@ SIZES = {
     "TB": 10**12,
     "B": 1,
 }
+RATES = {"bit": 1, "kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9}  # as tc(8) has them
+SLOWEST = 8000  # bits a second: what is less than a packet in some seconds is no limit but a cut
 _NUMBER = r"(?:[0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})"
 #: The largest unit first, each at most once, as in `1d12h` or `2 m 30 s`; or a number alone.
 DURATION = (
@@ -26,6 +28,7 @@ DURATION = (
     rf"(?:{_NUMBER} ?d ?)?(?:{_NUMBER} ?h ?)?(?:{_NUMBER} ?m(?!s) ?)?(?:{_NUMBER} ?s ?)?(?:{_NUMBER} ?ms)?"
 )
 SIZE = rf"[0-9]{{1,20}}(?: ?B)?|{_NUMBER} ?(?:[KMGT]iB|[kMGT]B)"
+RATE = rf"[0-9]{{1,20}}|{_NUMBER} ?(?:[kMG]?bit)"
 CORES = r"[0-9]{1,10}m"
 
 _DURATION_WORDS = {
@@ -56,6 +59,14 @@ def size(text: str) -> float | None:
     if unit not in SIZES or not re.fullmatch(SIZE, text):
         return None
     return (float(digits) if "." in digits else int(digits)) * SIZES[unit]
+
+
+def rate(text: str) -> float | None:
+    """Bits a second; None for what is no rate."""
+    if not re.fullmatch(RATE, text):
+        return None
+    digits = text.rstrip("kMGbit")
+    return float(digits) * RATES[text[len(digits) :] or "bit"]
 
 
 def meant_duration(text: str) -> str:

@@ -12,6 +12,8 @@ finalizers, so that those always get their turn, and all of it where there are n
 A stop waits for a run that is being started, and stops it then: a signal sent earlier would be lost. What is left
 of a run when its main process has ended by itself is the keeper's to kill, at once and unasked; only its patience is
 here. What is left of one that was asked to stop was asked too, and has time until the SIGKILL.
+
+While a task is paused nothing is decided, but that its end thaws it: what stands still cannot stop.
 """
 
 from __future__ import annotations
@@ -23,9 +25,19 @@ from itertools import chain, islice
 
 import msgspec
 
-from .effects import Effect, End, Launch, Signal
+from .effects import Effect, End, Freeze, Launch, Limit, Signal, Thaw
 from .fold import Result
-from .records import Abandoned, Exited, Launched, Record, Signalled, StageEntered
+from .records import (
+    Abandoned,
+    Exited,
+    Launched,
+    Paused,
+    Record,
+    Signalled,
+    StageEntered,
+    Unpaused,
+    UpdateRequested,
+)
 from .state import State
 
 #: Seconds a run, or what its main process left behind, may take to die of SIGKILL before the task goes on without
@@ -42,6 +54,8 @@ class Ready(msgspec.Struct, frozen=True):
 
 def decide(state: State, now: float) -> Ready:
     """The records the state lacks at time `now`. Empty once there is nothing to do but wait."""
+    if state.paused_at:
+        return _standing_still(state, now)
     deaf, patience_ends = _deaf(state, now)
     if deaf:
         return Ready(deaf)
@@ -54,6 +68,13 @@ def decide(state: State, now: float) -> Ready:
         patience_ends = _earliest(patience_ends, at)
     ready = _decide(state, now)
     return ready if ready.records else Ready(wake_at=_earliest(ready.wake_at, patience_ends))
+
+
+def _standing_still(state: State, now: float) -> Ready:
+    if state.stage == "ACTIVE" and state.kill_at is None and not state.exceeded:
+        return Ready()
+    cause, by = (state.kill_by, "the kill") if state.kill_at is not None else (state.exceeded_by, "the task's end")
+    return Ready((Unpaused(at=now, cause=cause, by=by),))
 
 
 def _decide(state: State, now: float) -> Ready:
@@ -77,6 +98,12 @@ def effect_of(record: Record, seq: int) -> Effect | None:
             return Launch(record.process, record.run, seq)
         case Signalled():
             return Signal(record.process, record.run, record.signal, seq, record.stop)
+        case Paused():
+            return Freeze(seq)
+        case Unpaused():
+            return Thaw(seq)
+        case UpdateRequested():
+            return Limit(record.limits, record.process, seq)
         case StageEntered(stage="SUCCESS" | "FAILED" | "KILLED" | "LOST"):
             return End(seq)
         case _:
@@ -95,6 +122,11 @@ def outstanding(state: State) -> tuple[Effect, ...]:
             effects.append(Launch(number, run.number, run.launched_by))
         if run.signalled is not None:
             effects.append(Signal(number, run.number, run.signalled, run.signalled_by))
+    if state.paused_by:
+        effects.append(Freeze(state.paused_by) if state.paused_at else Thaw(state.paused_by))
+    if state.asked is not None:
+        number, limits, cause = state.asked
+        effects.append(Limit(limits, None if number < 0 else number, cause))
     return tuple(effects)
 
 
@@ -140,6 +172,8 @@ def _active(state: State, now: float) -> Ready:
     limit = state.task.max_failures
     if state.kill_at is not None:
         return _clean(now, "KILLED", "a kill was requested", state.kill_by)
+    if state.exceeded:
+        return _clean(now, "FAILED", state.exceeded, state.exceeded_by)
     if limit and plan.failed >= limit:
         return _clean(now, "FAILED", _too_many(state), _quiet_by(state))
     if plan.left == 0:

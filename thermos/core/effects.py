@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -26,10 +28,30 @@ class Signal(msgspec.Struct, frozen=True, tag=True):
     stop: bool = True  # it is meant to end the run
 
 
+class Freeze(msgspec.Struct, frozen=True, tag=True):
+    """Everything of the task stands still."""
+
+    cause: int
+
+
+class Thaw(msgspec.Struct, frozen=True, tag=True):
+    """It goes on."""
+
+    cause: int
+
+
+class Limit(msgspec.Struct, frozen=True, tag=True):
+    """Other limits for what runs; `Updated` says what came of it."""
+
+    limits: dict[str, Any]
+    process: int | None
+    cause: int
+
+
 class End(msgspec.Struct, frozen=True, tag=True):
     """The task is over: take the sandbox down and leave."""
 
     cause: int
 
 
-Effect = Launch | Signal | End
+Effect = Launch | Signal | Freeze | Thaw | Limit | End

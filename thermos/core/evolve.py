@@ -498,6 +498,38 @@ def _chance(at: float, number: int) -> float:
     return ((int(at * 1e6) ^ number * 40503) * 2654435761 & 0xFFFFFFFF) / 2**32  # Knuth's multiplicative hash
 
 
+def _paused(state: State, record: r.Paused, seq: int) -> None:
+    if state.paused_at:
+        raise IllegalMove("it is paused already")
+    state.paused_at = record.at
+    state.paused_by = seq
+
+
+def _unpaused(state: State, record: r.Unpaused, seq: int) -> None:
+    if not state.paused_at:
+        raise IllegalMove("it is not paused")
+    stood = record.at - state.paused_at  # who was asked to stop could not
+    state.overdue = [(at + stood, number, run) for at, number, run in state.overdue]
+    state.paused_at = 0.0
+    state.paused_by = seq
+
+
+def _update_requested(state: State, record: r.UpdateRequested, seq: int) -> None:
+    state.asked = (-1 if record.process is None else record.process, record.limits, seq)
+
+
+def _updated(state: State, record: r.Updated, seq: int) -> None:
+    state.asked = None
+    number = -1 if record.process is None else record.process
+    state.limits[number] = {**state.limits.get(number, {}), **record.limits}
+    state.rows.update((row.what, row) for row in record.rows)
+
+
+def _exceeded(state: State, record: r.Exceeded, seq: int) -> None:
+    if not state.exceeded:
+        state.exceeded, state.exceeded_by = record.why, seq
+
+
 _MEANINGS: dict[type, Callable[[State, Any, int], None]] = {
     r.Supervised: _supervised,
     r.Sandboxed: _sandboxed,
@@ -513,5 +545,10 @@ _MEANINGS: dict[type, Callable[[State, Any, int], None]] = {
     r.Checked: _checked,
     r.Matched: _matched,
     r.DiskPressure: _disk_pressure,
+    r.Paused: _paused,
+    r.Unpaused: _unpaused,
+    r.UpdateRequested: _update_requested,
+    r.Updated: _updated,
+    r.Exceeded: _exceeded,
     r.Compacted: _compacted,
 }

@@ -6,9 +6,11 @@ They are apart from the rest of the state because they are also what a journal i
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+
+from .task import Isolation
 
 Stage = Literal["ACTIVE", "CLEANING", "FINALIZING", "SUCCESS", "FAILED", "KILLED", "LOST"]
 Result = Literal["SUCCESS", "FAILED", "KILLED", "LOST"]
@@ -125,6 +127,14 @@ class Fold(msgspec.Struct, kw_only=True, omit_defaults=True):
     got: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     missing: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     disk_pressure: str = ""  # why nothing new is launched, while there is no room for what it would do
+    paused_at: float = 0.0  # since when everything stands still; 0: it does not
+    paused_by: int = 0  # the newest record that said that it should, or should not any more
+    #: Limits that were changed: by a process's number, or -1 for the task's own.
+    limits: dict[int, dict[str, Any]] = msgspec.field(default_factory=dict[int, dict[str, Any]])
+    rows: dict[str, Isolation] = msgspec.field(default_factory=dict[str, Isolation])  # what came of that, by `what`
+    asked: tuple[int, dict[str, Any], int] | None = None  # process or -1, limits, by which record: not answered yet
+    exceeded: str = ""  # why the task has to end
+    exceeded_by: int = 0
     # Indexes. A process number is in exactly one of ready, due and the six run sets, or in none. The sets keep
     # the order in which it was put there.
     ready: tuple[deque[int], deque[int]] = msgspec.field(default_factory=lambda: (deque[int](), deque[int]()))

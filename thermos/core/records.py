@@ -7,9 +7,12 @@ Adding a field with a default keeps old journals readable; anything else is a ne
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from .fold import Fold, Result, Source, Stage
+from .task import Isolation
 
 
 class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True, gc=False):
@@ -138,6 +141,40 @@ class DiskPressure(Event, tag="disk-pressure"):
     why: str = ""  # empty: there is room again
 
 
+class Paused(Event, tag="paused"):
+    """Somebody wants everything of the task to stand still."""
+
+    by: str
+
+
+class Unpaused(Event, tag="unpaused"):
+    """It goes on."""
+
+    by: str
+
+
+class UpdateRequested(Event, tag="update"):
+    """Somebody wants other limits for what runs: of the task, or of one process."""
+
+    by: str
+    limits: dict[str, Any]  # fields of `task.Resources`; None: no limit any more
+    process: int | None = None
+
+
+class Updated(Event, tag="updated"):
+    """What came of that. A limit that could not be had is as it was."""
+
+    limits: dict[str, Any]  # those that hold now
+    rows: tuple[Isolation, ...]  # asked versus got, of all that were asked for
+    process: int | None = None
+
+
+class Exceeded(Event, tag="exceeded"):
+    """The task has used up something that it cannot give back, and ends."""
+
+    why: str
+
+
 class Compacted(Event, tag="compacted"):
     """All records up to here, folded: the first record of a journal that was written anew without them."""
 
@@ -159,5 +196,10 @@ Record = (
     | Checked
     | Matched
     | DiskPressure
+    | Paused
+    | Unpaused
+    | UpdateRequested
+    | Updated
+    | Exceeded
     | Compacted
 )

@@ -52,6 +52,7 @@ class TaskStatus(msgspec.Struct, frozen=True):
     task_id: str
     name: str
     state: Stage
+    paused: bool
     reason: str
     supervised: bool
     root: str
@@ -66,14 +67,20 @@ class TaskStatus(msgspec.Struct, frozen=True):
 
 def status_of(accepted: Accepted, state: State, supervised: bool, root: str) -> TaskStatus:
     """What there is to say about one task. `supervised`: a keeper or supervisor holds its lock."""
-    namespaces = tuple(
-        Isolation(what, "private", state.got.get(what), state.missing.get(what))
+    parts = tuple(
+        Isolation(what, accepted.parts.get(what, "private"), state.got.get(what), state.missing.get(what))
         for what in sorted({*state.got, *state.missing})
+    )
+    known = {row.what for row in accepted.isolation}
+    limits = (
+        *(state.rows.get(row.what, row) for row in accepted.isolation),
+        *(row for what, row in state.rows.items() if what not in known),
     )
     return TaskStatus(
         task_id=accepted.task_id,
         name=state.task.name,
         state=state.stage or "ACTIVE",
+        paused=bool(state.paused_at),
         reason=state.reason if state.ended or not state.disk_pressure else state.disk_pressure,
         supervised=supervised,
         root=root,
@@ -86,7 +93,7 @@ def status_of(accepted: Accepted, state: State, supervised: bool, root: str) -> 
             _process(definition, process)
             for definition, process in zip(state.task.processes, state.processes, strict=True)
         ),
-        isolation=accepted.isolation + namespaces,
+        isolation=limits + parts,
     )
 
 

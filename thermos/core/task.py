@@ -14,13 +14,73 @@ import msgspec
 Milestone = Literal["started", "healthy", "completed", "failed", "log"]
 
 
-class Resources(msgspec.Struct, frozen=True):
-    """What a task may use; None means no limit was asked for."""
+class IoLimit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What may be read from and written to the disk that `path` is on."""
+
+    path: str
+    read: int | None = None  # bytes a second
+    write: int | None = None
+    read_iops: int | None = None  # operations a second
+    write_iops: int | None = None
+
+
+class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a task, or a process, may use; None means no limit was asked for."""
 
     cpu: float | None = None  # cores
     ram: int | None = None  # bytes
     disk: int | None = None  # bytes
     pids: int | None = None  # processes and threads
+    cpu_weight: int | None = None  # 1 to 10000, against others'; the kernel's default is 100
+    cpu_burst: float | None = None  # cores on top of `cpu`, for a while, out of what was not used before
+    cpuset: str | None = None  # which processors, as in cpuset(7)
+    ram_low: int | None = None  # bytes that are taken from it last when memory is short
+    ram_high: int | None = None  # bytes above which it is slowed down and made to give back
+    swap: int | None = None  # bytes
+    io: tuple[IoLimit, ...] = ()
+    io_weight: int | None = None  # 1 to 10000
+    oom: Literal["process", "run", "task"] | None = None  # what dies where memory is short; None: a process
+    egress: int | None = None  # bits a second, from the task ...
+    ingress: int | None = None  # ... and to it
+
+
+class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A directory or a file of the host, as the task sees it."""
+
+    host_path: str
+    container_path: str
+    read_only: bool = True
+    recursive: bool = True  # with what is mounted below it
+    id_mapped: bool = False  # the ids in the user namespace are those on the disk
+
+
+class Landlock(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What may be reached, by landlock(7); None: all of that kind."""
+
+    read: tuple[str, ...] | None = None
+    write: tuple[str, ...] | None = None
+    execute: tuple[str, ...] | None = None
+    bind: tuple[int, ...] | None = None  # TCP ports
+    connect: tuple[int, ...] | None = None
+    scope: tuple[str, ...] = ()  # what does not reach out of it: abstract_unix_socket, signal
+
+
+class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a task asks of its sandbox. None, or nothing: the default."""
+
+    network: Literal["host", "none", "private"] | None = None
+    rootfs: str | None = None  # a directory, an archive, an image; None: the host's files
+    read_only: bool | None = None  # all but the sandbox directory, what is temporary, and volumes
+    volumes: tuple[Volume, ...] = ()
+    devices: tuple[str, ...] = ()  # besides the usual ones
+    tmp: int | None = None  # bytes, of /tmp
+    shm: int | None = None  # bytes, of /dev/shm
+    hostname: str | None = None
+    hidepid: bool | None = None  # nobody sees processes of other users
+    masks: bool | None = None  # False: all of /proc and /sys
+    namespaces: dict[str, bool] = {}
+    seccomp: str | None = None  # default, unconfined, or a file with a profile as OCI has it
+    landlock: Landlock | None = None
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,6 +187,13 @@ class Process(msgspec.Struct, frozen=True):
     cwd: str | None = None  # from the sandbox; None: the sandbox itself
     user: str | None = None  # None: the task's
     resources: Resources | None = None  # of it alone, within the task's
+    capabilities: tuple[str, ...] | None = None  # None: a few for root, none for others
+    rlimits: dict[str, tuple[int, int]] = {}  # soft and hard; -1: unlimited
+    nice: int | None = None
+    ionice: str | None = None
+    scheduler: str | None = None
+    affinity: str | None = None
+    oom_score_adj: int | None = None
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -140,6 +207,7 @@ class Task(msgspec.Struct, frozen=True):
     user: str | None  # None: whoever runs it
     resources: Resources
     env: dict[str, str]
+    sandbox: Sandbox = Sandbox()
 
 
 class Isolation(msgspec.Struct, frozen=True):
@@ -169,5 +237,6 @@ class Accepted(msgspec.Struct, frozen=True):
     cgroups: dict[str, str]  # controller (or "unified") -> directory of the task's group
     env: dict[str, str]  # what each process gets, less THERMOS_PROCESS and THERMOS_RUN
     users: dict[str, tuple[int, int, tuple[int, ...]]] = {}  # those that processes ask for: uid, gid, groups
+    parts: dict[str, str] = {}  # what was asked for of parts of the sandbox that are made later, where not "private"
     aside: dict[str, Any] = {}  # what the file says that means nothing on one host, or not yet
     format: int = 1

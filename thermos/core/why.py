@@ -71,6 +71,8 @@ def _task(state: State, now: float, depth: int = 0) -> Iterator[Step]:
         yield Step("the task was accepted, and nobody has taken charge of it yet", depth)
         return
     yield Step(f"the task is {state.stage}: {state.reason}", depth, state.stage_by, state.stage_at)
+    if state.paused_at:
+        yield Step("it is paused: everything of it stands still", depth + 1, state.paused_by, state.paused_at)
     if state.disk_pressure and not state.ended:
         yield Step(f"nothing new is started: {state.disk_pressure}", depth + 1)
     everyone = range(len(state.processes))
@@ -153,6 +155,8 @@ def _waiting(state: State, number: int, now: float, depth: int, seen: set[int]) 
         yield Step(f"{name} runs again in {_span(process.not_before - now)}", depth, process.ready_by)
         yield Step(f"its last run: {_ended(process.run)}", depth + 1, **_end(state, number))
         yield Step(_pause(state, number), depth + 1)
+    elif state.paused_at:
+        yield Step(f"{name} is not started: the task is paused", depth, state.paused_by)
     elif state.disk_pressure and not definition.final:
         yield Step(f"{name} is not started: {state.disk_pressure}", depth, process.ready_by)
     elif state.task.max_concurrency and state.busy >= state.task.max_concurrency:

@@ -16,9 +16,7 @@ from thermos.core.evolve import evolve
 from thermos.core.records import (
     Checked,
     Compacted,
-    DiskPressure,
     Exited,
-    KillRequested,
     Launched,
     Matched,
     Record,
@@ -27,7 +25,7 @@ from thermos.core.records import (
 )
 from thermos.core.state import IllegalMove, State, fold_of, initial
 
-from .world import Crash, Death, PretendedWorld
+from .world import Crash, Death, PretendedWorld, Request
 
 Kind = Literal["fact", "decision"]
 Watch = Callable[[State, tuple[Record, ...], Kind], None]
@@ -125,10 +123,15 @@ class Supervisor:
         if news:
             self.history.append(self.state.seq - len(news) + 1, news)
             # A request is told once, and what it saw itself is known to be in the journal by looking there.
-            once = KillRequested | DiskPressure | Checked | Matched
+            once = Request | Checked | Matched
             self.world.acknowledge(record for record in news if isinstance(record, once))
             self.watch(self.state, tuple(news), "fact")
             self.survive()
+            for seq, fact in enumerate(news, self.state.seq - len(news) + 1):
+                effect = effect_of(fact, seq)
+                if effect is not None:  # of a request
+                    self.world.perform(effect)
+                    self.survive()
         self.world.acknowledge(facts)
 
     def commit(self, records: tuple[Record, ...], kind: Kind) -> None:

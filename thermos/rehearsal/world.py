@@ -18,22 +18,28 @@ from heapq import heappop, heappush
 from typing import Literal
 
 from thermos.core import health
-from thermos.core.effects import Effect, End, Launch, Signal
+from thermos.core.effects import Effect, End, Freeze, Launch, Limit, Signal, Thaw
 from thermos.core.fold import Checks
 from thermos.core.records import (
     Checked,
     DiskPressure,
     Emptied,
+    Exceeded,
     Exited,
     KillRequested,
     Matched,
+    Paused,
     Record,
     Refused,
     Started,
+    Unpaused,
 )
 from thermos.core.task import HealthCheck, Task
 
 NEVER = math.inf
+
+#: What comes from outside, at a time of its own.
+Request = KillRequested | DiskPressure | Paused | Unpaused | Exceeded
 
 #: Seconds between two checks of a process that names none: the least that lets the time go on.
 SHORTEST_INTERVAL = 0.1
@@ -105,7 +111,7 @@ class PretendedWorld:
 
     task: Task
     script: Callable[[str, int], Behaviour]
-    requests: Iterable[KillRequested | DiskPressure] = ()
+    requests: Iterable[Request] = ()
     deaths: Iterable[Death] = ()
     until: float = NEVER  # nobody looks further than that
     strerror: Callable[[int], str] = errno.errorcode.__getitem__  # what an errno is called
@@ -124,9 +130,9 @@ class PretendedWorld:
     _untold: dict[tuple[str, int, int], Record] = field(repr=False, default_factory=dict[tuple[str, int, int], Record])
     #: What the supervisor has seen for itself, and may have died before it wrote that down.
     _unwritten: list[Checked | Matched] = field(repr=False, default_factory=list[Checked | Matched])
-    _requests: list[KillRequested | DiskPressure] = field(
-        repr=False, default_factory=list[KillRequested | DiskPressure]
-    )
+    _requests: list[Request] = field(repr=False, default_factory=list[Request])
+    #: While everything stands still: since when, and what would have happened.
+    _still: tuple[float, list[tuple[float, int, int, str]]] | None = field(repr=False, default=None)
     _deaths: list[Death] = field(repr=False, default_factory=list[Death])
     _known: set[tuple[int, int]] = field(repr=False, default_factory=set[tuple[int, int]])
     _patterns: dict[int, list[str]] = field(repr=False, default_factory=dict[int, list[str]])  # not yet matched
@@ -150,10 +156,33 @@ class PretendedWorld:
                     self._signals_sent.add(cause)
                     self.effects.append((self.now, effect))
                     self._signal((process, run), signo)
+            case Freeze():
+                if self._still is None:
+                    self.effects.append((self.now, effect))
+                    self._still = self.now, self._agenda[:]
+                    self._agenda.clear()
+            case Thaw():
+                if self._still is not None:
+                    self.effects.append((self.now, effect))
+                    self._thaw(*self._still)
+                    self._still = None
+            case Limit():
+                pass  # nothing here has any
             case End():
                 if not self.over:
                     self.effects.append((self.now, effect))
                 self.over = True
+
+    def _thaw(self, since: float, agenda: list[tuple[float, int, int, str]]) -> None:
+        """Everything happens as much later as it stood still."""
+        for at, process, number, what in agenda:
+            later = at + self.now - since
+            run = self.runs[process, number]
+            if what == "end" and at == run.end_at:
+                run.end_at = later
+            elif what == "empty" and at == run.empty_at:
+                run.empty_at = later
+            heappush(self._agenda, (later, process, number, what))
 
     def _launch(self, effect: Effect, process: int, run: int) -> None:
         if (process, run) in self._known:
@@ -338,7 +367,7 @@ class PretendedWorld:
     def acknowledge(self, records: Iterable[Record]) -> None:
         """These are in the journal: they need not be told again."""
         for record in records:
-            if isinstance(record, KillRequested | DiskPressure):
+            if isinstance(record, Request):
                 self._requests = [request for request in self._requests if request is not record]
             elif isinstance(record, Checked | Matched):
                 self._unwritten = [seen for seen in self._unwritten if seen is not record]
@@ -359,6 +388,7 @@ class PretendedWorld:
         """Everything that ran is gone, unseen. What the keeper had written down is still there, and so is output."""
         self.boot_id += "+"
         self._agenda.clear()
+        self._still = None
         self._known = {(process, run) for _, process, run in self._untold}  # written down before it was told
         self._unwritten = [seen for seen in self._unwritten if isinstance(seen, Matched)]
         for key, run in self.runs.items():

@@ -14,7 +14,6 @@ import sys
 import time
 
 from sandbox.cgroups import tree
-from sandbox.spec import Limits
 from thermos import paths
 from thermos.checkpoint import lock
 
@@ -209,93 +208,42 @@ def _free(number: int) -> bool:
         probe.close()
 
 
-# -- the group and its limits
+# -- what is asked for, and what there is
 
 
-def isolate(
-    name: str,
-    mode: str,
-    resources: Mapping[str, Any],
-    processes: Iterable[Mapping[str, Any]] = (),
-    aside: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """The task's group, of that name, with its limits set, and asked-versus-got, of its processes too.
-
-    Raises CannotAccept in mode `strict` where a limit that the task asks for cannot be had; nothing is left then.
-    `aside`: what a file of Aurora's says besides; such files must name a limit of disk space, so there it is shown
-    that there is none, and that logs are not rotated, and the task runs.
-    """
-    rows: list[dict[str, Any]] = []
-    if resources["disk"] is not None:
-        rows.append(_row("disk", str(resources["disk"]), None, "a limit on disk space is not enforced yet"))
-    group: dict[str, str] = {}
-    reason = "isolation is none"
-    if mode != "none":
-        try:
-            group = tree.make(name)
-            reason = ""
-        except (tree.CannotLimit, OSError) as error:
-            reason = str(error)
-    rows += _limits(group, resources, "", reason)
-    if mode != "none":
-        rows.append(_row("processes", "a cgroup each", "a cgroup each" if group else None, reason))
-    for process in processes:
-        if process.get("resources"):
-            rows += _limits(group, process["resources"], process["name"], reason)
-    spared = ("processes", "disk") if aside else ("processes",)
+def refuse_what_is_missing(rows: Iterable[Mapping[str, Any]], spared: Iterable[str] = ()) -> None:
+    """Raises CannotAccept where a limit that the task asks for cannot be had."""
     missing = [row for row in rows if row["got"] is None and row["what"] not in spared]
-    if missing and mode == "strict":
-        tree.remove_tree(group)
-        lines = "; ".join(f"{_field(row['what'])} ({row['asked']}): {row['why_not']}" for row in missing)
+    if missing:
+        from .limits import field_of
+
+        lines = "; ".join(f"{field_of(row['what'])} ({row['asked']}): {row['why_not']}" for row in missing)
         raise CannotAccept(69, f"cannot enforce what the task asks for: {lines}. See --isolation best-effort")
-    return group, rows + _of_loggers(aside or {})
 
 
-def _of_loggers(aside: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rows_of_aside(aside: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an Aurora file says besides and we do not do: logs are not rotated yet, and docker's own is docker's."""
     rows: list[dict[str, Any]] = []
+    container: dict[str, Any] = aside.get("job", {}).get("container") or {}
+    parameters = container.get("docker", container).get("parameters")
+    if parameters:
+        from .limits import row
+
+        asked = ", ".join(f"{each.get('name')}={each.get('value')}" for each in parameters)
+        rows.append(row("parameters of docker", asked, None, "they are for docker's own program, which is not used"))
     for process, said in aside.get("processes", {}).items():
         logger: dict[str, Any] = said.get("logger") or {}
-        asked = [str(logger[name]) for name in ("mode", "destination") if logger.get(name) not in (None, *_LOGGING)]
-        if asked:
+        wanted = [str(logger[name]) for name in ("mode", "destination") if logger.get(name) not in (None, *_LOGGING)]
+        if wanted:
+            from .limits import row
+
             why = "what a process writes goes to files that are not rotated yet"
-            rows.append(_row(f"logger of {process}", ", ".join(asked), None, why))
+            rows.append(row(f"logger of {process}", ", ".join(wanted), None, why))
     return rows
 
 
 #: What a process's logger does in any case.
 _LOGGING = ("standard", "file")
-
-
-def _limits(group: Mapping[str, str], resources: Mapping[str, Any], process: str, reason: str) -> list[dict[str, Any]]:
-    """Set limits and say what came of it: of the task, or of a process, whose runs each get them later."""
-    of = f" of {process}" if process else ""
-    limits = Limits(resources.get("cpu"), resources.get("ram"), resources.get("pids"))
-    leaf = paths.leaf_name(process, 0)
-    try:
-        if process:
-            task, group = group, tree.leaf_group(group, leaf)
-            tree.make_leaf(task, leaf)
-        return [_row(what + of, asked, got, reason or why) for what, asked, got, why in tree.limit(group, limits)]
-    except OSError as error:
-        why = f"cannot make a group in {error.filename}: {error.strerror}"
-        return [_row(what + of, asked, None, why) for what, asked, _, _ in tree.limit({}, limits)]
-    finally:
-        if process:
-            tree.remove(tree.directories(group))
-
-
-def _field(what: str) -> str:
-    """Where a task file asks for that."""
-    kind, _, process = what.partition(" of ")
-    field = f"resources.{_FIELDS[kind]}"
-    return f"{field} of {process}" if process else field
-
-
-_FIELDS = {"memory": "ram", "cpu": "cpu", "pids": "pids", "disk": "disk"}
-
-
-def _row(what: str, asked: str, got: str | None, why_not: str) -> dict[str, Any]:
-    return {"what": what, "asked": asked, "got": got, "why_not": why_not if got is None else None}
 
 
 # -- the directory
@@ -321,7 +269,7 @@ class Place:
             self._sweep()
             os.mkdir(self.temporary, 0o711)
             made = os.stat(self.temporary)
-            self.group = _group(task_id, made)
+            self.group = group_name(task_id, made)
             self.lock = os.open(f"{self.temporary}/{paths.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             lock.take(self.lock)
         except OSError as error:
@@ -335,15 +283,24 @@ class Place:
             import shutil
 
             path = f"{paths.new_dir(self.root)}/{task_id}"
-            tree.remove_tree(tree.find(_group(task_id, os.stat(path))))
+            tree.remove_tree(tree.find(group_name(task_id, os.stat(path))))
             if not os.path.isdir(paths.task_dir(self.root, task_id)):  # else they are that one's
                 release_ports(self.root, task_id, _every_port(self.root))
             shutil.rmtree(path)
 
-    def settle(self, accepted: Mapping[str, Any], owner: User, others: Mapping[str, User]) -> bool:
+    def settle(
+        self,
+        accepted: Mapping[str, Any],
+        owner: User,
+        others: Mapping[str, User],
+        setting: Mapping[str, Any] | None = None,
+        *,
+        limited: bool = False,
+    ) -> bool:
         """Put the task in its place. False: somebody else was first. Raises CannotAccept.
 
-        `others`: the processes that have users of their own, by name.
+        `others`: the processes that have users of their own, by name. `setting`: how its sandbox is made, if any.
+        `limited`: the directory is left empty, for a limit of disk space.
 
         It is the supervisor that makes it survive a power cut: nothing else can before there is something to lose.
         """
@@ -351,8 +308,11 @@ class Place:
         sandbox = accepted["sandbox"]
         try:
             place = f"{self.temporary}/{paths.SANDBOX}" if sandbox == inside else sandbox
-            _make_sandbox(place, owner)
-            _admit(place, owner, others)
+            make_sandbox(place, owner, logs=not limited)
+            if not limited:
+                admit(place, owner, others)
+            if setting is not None:
+                self._write_setting(setting)
             data = json.dumps(accepted, separators=(",", ":")).encode()
             fd = os.open(f"{self.temporary}/{paths.ACCEPTED}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
@@ -370,6 +330,14 @@ class Place:
             raise CannotAccept(73, f"cannot create the task in {self.root}: {_why(error)}") from None
         return True
 
+    def _write_setting(self, setting: Mapping[str, Any]) -> None:
+        from . import sandboxing
+
+        sandboxing.write(self.temporary, setting)
+        if setting["changes"]:
+            for name in ("", "/upper", "/work"):
+                os.mkdir(f"{self.temporary}/{paths.CHANGES}{name}", 0o755)
+
     def discard(self) -> None:
         if self._turn >= 0:  # else what is there is another's
             import shutil
@@ -383,18 +351,18 @@ class Place:
             self._turn = -1
 
 
-def _group(task_id: str, directory: os.stat_result) -> str:
+def group_name(task_id: str, directory: os.stat_result) -> str:
     """A name for a task's group that no task of the same id under another root has."""
     return f"{task_id}.{directory.st_dev:x}-{directory.st_ino:x}"
 
 
-def _make_sandbox(path: str, owner: User) -> None:
+def make_sandbox(path: str, owner: User, *, logs: bool = True) -> None:
     """The directory, unless it is there, and that of the logs in it. What was there keeps its owner: it may be /tmp."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from None
-    for directory, mode in ((path, 0o700), (f"{path}/{paths.LOGS}", 0o755)):
+    for directory, mode in ((path, 0o700), (f"{path}/{paths.LOGS}", 0o755))[: 1 + logs]:
         try:
             os.mkdir(directory, mode)
         except FileExistsError:
@@ -403,7 +371,7 @@ def _make_sandbox(path: str, owner: User) -> None:
             os.chown(directory, owner.uid, owner.gid, follow_symlinks=False)
 
 
-def _admit(sandbox: str, owner: User, others: Mapping[str, User]) -> None:
+def admit(sandbox: str, owner: User, others: Mapping[str, User]) -> None:
     """Let processes of other users pass through the sandbox, and write their logs."""
     others = {name: user for name, user in others.items() if user.uid != owner.uid}
     if not others:

@@ -2,6 +2,9 @@
 
     {"request": "kill", "wait": 30.0 | null, "force": false}   ->  {"ok": true}
     {"request": "signal", "process": "web", "signal": 1}       ->  {"ok": true} or {"ok": false, "why": "..."}
+    {"request": "pause"}, {"request": "unpause"}               ->  the same
+    {"request": "update", "limits": {"ram": 1073741824 | null}, "process": "web" | null}
+                                                               ->  {"ok": true, "rows": [asked versus got]} or not
 
 The supervisor asks the kernel who is there (SO_PEERCRED): root and the task's owner may, nobody else.
 """

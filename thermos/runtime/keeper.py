@@ -32,6 +32,7 @@ Python's smallest modules only, and what it imports of ours keeps to that: this 
 from __future__ import annotations
 
 import errno
+import marshal
 import os
 import select
 import sys
@@ -39,8 +40,9 @@ import time
 
 from sandbox import spawn, syscalls
 from sandbox.cgroups import tree
-from sandbox.plan import Plan, parts, plan, without
-from sandbox.spec import Limits, Spec
+from sandbox.cgroups.figures import figures, kills_whole_groups, watch_oom
+from sandbox.plan import Plan, from_words, parts, without
+from sandbox.spec import Limits
 from thermos import paths
 
 from . import identity, ledger, start
@@ -50,24 +52,24 @@ from .wire import Closed, Wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     _Key = tuple[int, int]  # process, run
 else:
     import _signal
 
-#: A process that stays, wakes up for nothing, and leaves the reaping to the kernel.
-_FIRST = ["thermos-pause", "infinity"]
-
-#: Namespaces every task gets where the host can give them.
-NAMESPACES = ("pid", "mount", "ipc", "uts")
+#: What the sandbox's first process is called. It stays, wakes up for nothing, and leaves the reaping to the kernel.
+_FIRST = ["thermos-pause"]
 
 #: What pidfd_open says where a pid is nobody's, or is a thread's by now.
 _NO_SUCH_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 
 #: Seconds for what is still there at the end to die of SIGKILL; then it is left behind.
 _LAST_PATIENCE = 10.0
+
+#: How often to look who dies of a lack of memory, 2 ms apart.
+_OOM_LOOKS = 50
 
 #: Exit status of a supervisor that cannot read the journal: the next one could not either.
 _DATA_ERROR = 65
@@ -90,6 +92,8 @@ class _Run:
         "leaf",
         "lingers",
         "never",
+        "oom_fd",
+        "oom_victim",
         "pid",
         "pidfd",
         "signals",
@@ -110,6 +114,8 @@ class _Run:
         self.never: tuple[str, int, str, float] | None = None  # step, errno, text, at
         self.ended: tuple[int, str, int, int, int, float, str] | None = None  # see `exited`
         self.lingers = False
+        self.oom_fd = -1  # tells that its group is short of memory, where we have to kill what the kernel spares
+        self.oom_victim = False  # we killed it for that
         self.acked = False  # before it was reaped: it never executed anything
         self.told = False  # its end, with something of it still alive
         self.signals: set[int] = set()  # decisions carried out
@@ -117,7 +123,7 @@ class _Run:
 
 
 class Keeper:
-    def __init__(self, root: str, task_id: str, sandbox: str, lock: int, ready: int, follower: int) -> None:
+    def __init__(self, root: str, task_id: str, isolated: bool, lock: int, ready: int, follower: int) -> None:
         self._root = root
         self._task_id = task_id
         self._lock = lock
@@ -137,9 +143,11 @@ class Keeper:
         self._supervisor_fd = -1
         self._young = 0
         self._order: dict[str, Any] = {}
-        self._wanted = plan(Spec(NAMESPACES, keep=(sandbox,))) if sandbox else None
+        self._setting: dict[str, Any] = _setting(root, task_id) if isolated else {}
+        self._wanted = from_words(self._setting["plan"]) if self._setting else None
         self._plan: Plan | None = None  # what of it there is
         self._missing: dict[str, str] = {}
+        self._network = ""  # the sandbox's own address
         self._parts_known = False  # an earlier keeper made it, and the journal says what of
         self._first: tuple[int, int, int, int] | None = None  # the first process: pid, ticks, plan's clone and enter
         self._init = -1  # its pidfd
@@ -171,6 +179,8 @@ class Keeper:
         """Until the task has ended. Returns the exit status."""
         spawn.raise_descriptor_limit()  # each child that is being started has a channel
         syscalls.set_child_subreaper()
+        if self._setting:
+            _leave_keyring()
         self._catch_signals()
         self._remember()
         if socket >= 0:
@@ -498,7 +508,11 @@ class Keeper:
         self._tell_sandbox()
 
     def _tell_sandbox(self) -> None:
-        got = dict.fromkeys(parts(self._plan), "private") if self._plan is not None else {}
+        got: dict[str, str] = {}
+        if self._plan is not None:
+            got = {part: self._setting["parts"].get(part, "private") for part in parts(self._plan)}
+        if self._network:
+            got["network"] = self._network
         self._say("prepared", self._first[0] if self._first else None, self._parts_known and got, self._missing)
 
     def _enter_again(self) -> bool:
@@ -549,17 +563,33 @@ class Keeper:
             self._in_host_pid_ns()
 
     def _make_first(self) -> None:
-        """Its first process. What the host cannot give is left out, and told."""
+        """Its first process. What the host cannot give is left out, and told, but for what the task asks for by name.
+
+        Raises OSError."""
         plan = self._wanted
         missing: dict[str, str] = {}
         self._plan = None
+        self._network = ""
+        program = self._begin_network()
+        try:
+            plan = self._make_what_can_be_had(plan, missing)
+            if program is not None and plan is not None:
+                self._network = self._connect(program, plan, missing)
+                program = None
+        finally:
+            if program is not None:
+                program.dismiss()
+        self._missing = missing
+        self._parts_known = True
+
+    def _make_what_can_be_had(self, plan: Plan | None, missing: dict[str, str]) -> Plan | None:
         while plan is not None and (plan.clone or plan.enter):
             try:
                 if plan.clone:
                     syscalls.unshare(plan.clone)
             except OSError as error:
                 missing["pid"] = f"cannot unshare: {os.strerror(error.errno or 0)}"
-                plan = without(plan, "pid")
+                plan = self._less(plan, "pid", error.errno or 0, missing["pid"])
                 continue
             try:
                 child, first, init = self._fork_first(plan)
@@ -576,15 +606,49 @@ class Keeper:
                 if plan.clone:
                     self._in_host_pid_ns()
                 part = failure.step.partition(" ")[2]
+                if part not in parts(plan):  # it was killed, say: that is no part of it that could be left out
+                    raise OSError(failure.errno, str(failure)) from None
                 missing[part] = f"cannot {failure.step}: {failure.text}"
-                plan = without(plan, part)
+                plan = self._less(plan, part, failure.errno, missing[part])
+                if part == "ids of sandbox":  # without it nobody in there could write its own directory
+                    missing["user"] = missing[part]
+                    plan = self._less(plan, "user", failure.errno, missing[part])
                 continue
             self._first = first
             self._plan = plan
             if self._have_init(init):
-                break
-        self._missing = missing
-        self._parts_known = True
+                return plan
+        return None
+
+    def _less(self, plan: Plan, part: str, number: int, why: str) -> Plan:
+        """Raises OSError where the task is not to be without it."""
+        if part in plan.required:
+            raise OSError(number, why)
+        return without(plan, part)
+
+    def _begin_network(self) -> Any:
+        """The program that connects a network of the task's own; it imports while the sandbox is made."""
+        if not self._setting.get("network"):
+            return None
+        from sandbox import network
+
+        from . import programs
+
+        return programs.Program(network.command("up"))
+
+    def _connect(self, program: Any, plan: Plan, missing: dict[str, str]) -> str:
+        from . import programs
+
+        assert self._first is not None
+        try:
+            answer = program.ask({**self._setting["network"], "pid": self._first[0]})
+            return f"{answer['address']} behind {answer['gateway']}"
+        except programs.Cannot as error:
+            missing["network"] = str(error)
+            if "network" in plan.required:
+                _signal.pidfd_send_signal(self._init, 9)
+                raise OSError(errno.ENETUNREACH, str(error)) from None
+            return ""
 
     def _fork_first(self, plan: Plan) -> tuple[spawn.Child, tuple[int, int, int, int], int]:
         """A first process at its gate, its line in the ledger, and its pidfd."""
@@ -632,6 +696,7 @@ class Keeper:
             return
         # Its end alone says something: that it said it was ready does not have to wake us.
         self._on(child.channel, select.EPOLLHUP, lambda _: self._verdict_of_start(key))
+        self._watch_memory(key, self._runs[key])
 
     def _make_leaf(self, place: tuple[Any, ...]) -> None:
         """A run's own cgroup, with its limits. Raises OSError."""
@@ -639,7 +704,7 @@ class Keeper:
         tree.make_leaf(self._order["group"], leaf)
         if not limits:
             return
-        for name, asked, got, why in tree.limit(tree.leaf_group(self._order["group"], leaf), Limits(*limits)):
+        for name, asked, got, why in tree.limit(tree.leaf_group(self._order["group"], leaf), Limits(**limits)):
             if got is None:
                 raise OSError(errno.EINVAL, f"no {name} limit of {asked}: {why}")
 
@@ -686,24 +751,30 @@ class Keeper:
         """A child at its gate, and its name in the ledger."""
         fork = os.urandom(4).hex()
         child = spawn.fork(
-            self._place(place),
+            self._place(key[0], place),
             lambda step, number, text: self._ledger.append(
                 "never", *key, number, ledger.quote(step), ledger.quote(text), fork
             ),
         )
         return child, fork
 
-    def _place(self, place: tuple[Any, ...], output: int = -1) -> spawn.Place:
+    def _place(self, process: int, place: tuple[Any, ...], output: int = -1) -> spawn.Place:
         order = self._order
         logs, leaf, credentials, _ = place
+        enter = self._plan.enter if self._plan is not None else 0
+        credentials = credentials or order["credentials"]
+        if enter & syscalls.CLONE_NEWUSER and os.geteuid() == 0:
+            credentials = credentials or (0, 0, ())  # it has to be somebody whom the namespace knows
+        privileges = self._setting["own"].get(process, self._setting["privileges"]) if self._setting else ()
         return spawn.Place(
             order["directory"],
             logs,
             tree.joins(order["group"], leaf),
-            credentials or order["credentials"],
+            credentials,
             self._init,
-            self._plan.enter if self._plan is not None else 0,
+            enter,
             output,
+            privileges,
         )
 
     def _begin(self, key: _Key, place: tuple[Any, ...], argv: list[str], env: dict[str, str], cwd: str) -> spawn.Child:
@@ -746,7 +817,7 @@ class Keeper:
         try:
             if known is None or known.ended is not None:
                 raise OSError(errno.ESRCH, "the run has ended")
-            self._aid(number, argv, env, cwd, self._place(place, output))
+            self._aid(number, argv, env, cwd, self._place(process, place, output))
         except OSError as error:
             try:
                 os.write(output, f"cannot start it: {error.strerror}\n".encode())
@@ -815,6 +886,42 @@ class Keeper:
             return
         self._by_pid[run.pid] = key
         self._on(run.pidfd, select.EPOLLIN, lambda _: self._adopted_ended(key))
+        self._watch_memory(key, run)
+
+    # -- memory: in version 1 the kernel kills one process, and whoever wants more dead has to see to it
+
+    def _watch_memory(self, key: _Key, run: _Run) -> None:
+        group: dict[str, str] = self._order["group"]
+        if self._order["oom"] not in ("run", "task") or kills_whole_groups(group) or run.oom_fd >= 0:
+            return
+        try:
+            run.oom_fd, _ = watch_oom(tree.leaf_group(group, run.leaf))
+        except OSError:
+            return  # it is over already
+        self._on(run.oom_fd, select.EPOLLIN, lambda _: self._short_of_memory(key))
+
+    def _short_of_memory(self, key: _Key) -> None:
+        """Every group below the one that is short is told, and 10 ms before anybody dies: wait until it shows who."""
+        run = self._runs[key]
+        try:
+            os.eventfd_read(run.oom_fd)
+        except BlockingIOError:
+            return
+        for _ in range(_OOM_LOOKS):
+            if figures(self._order["group"], run.leaf)[0]:
+                victims = list(self._runs.values()) if self._order["oom"] == "task" else [run]
+                for each in victims:
+                    if each.ended is None and each.never is None:
+                        each.oom_victim = True
+                        tree.kill(self._leaf(each.leaf))
+                return
+            time.sleep(0.002)
+
+    def _forget_memory(self, run: _Run) -> None:
+        if run.oom_fd >= 0:
+            self._off(run.oom_fd)
+            os.close(run.oom_fd)
+            run.oom_fd = -1
 
     def _adopted_ended(self, key: _Key) -> None:
         run = self._runs[key]
@@ -846,7 +953,8 @@ class Keeper:
         run = self._runs[key]
         if run.never is not None:
             return
-        oom, cpu, memory = _figures(self._order["group"], run.leaf)
+        oom, cpu, memory = figures(self._order["group"], run.leaf)
+        oom = max(oom, run.oom_victim)
         run.ended = (status, source, oom, cpu, memory, now(), why)
         try:
             self._ledger.append("exited", *key, *run.ended[:6])
@@ -857,6 +965,7 @@ class Keeper:
         """Nothing of a run outlives it: kill what is left, and report."""
         run = self._runs[key]
         self._by_pid.pop(run.pid, None)
+        self._forget_memory(run)
         leaf = self._leaf(run.leaf)
         if not tree.remove(leaf[:1]):  # every one of them holds the same processes
             if not (run.stopping and tree.tells_when_empty(leaf)):
@@ -917,7 +1026,7 @@ class Keeper:
         if stop and number != _signal.SIGKILL:
             if to != "main":  # what that leaves behind was not asked, and has no time
                 self._note_stop((process, run), known)
-            if command is not None and self._stop_by(command, known):
+            if command is not None and self._stop_by(process, command, known):
                 return
             if to == "all":
                 self._stop_those_outside(known, number)
@@ -932,12 +1041,12 @@ class Keeper:
         if not alone:
             _kill_group(known.pid, number)
 
-    def _stop_by(self, command: tuple[Any, ...], run: _Run) -> bool:
+    def _stop_by(self, process: int, command: tuple[Any, ...], run: _Run) -> bool:
         """False where it cannot be started: the signal must do then. What it says goes to the run's logs."""
         argv, env, cwd, place = command
         env = {**env, "THERMOS_PID": str(identity.pid_inside(run.pid))}
         try:
-            self._aid(0, argv, env, cwd, self._place(place))
+            self._aid(0, argv, env, cwd, self._place(process, place))
         except OSError:
             return False
         return True
@@ -973,8 +1082,9 @@ class Keeper:
         """The first signal that is not yet acknowledged is in the journal."""
         del self._asked[:1]
 
-    def do_end(self, status: int, text: str) -> None:
-        """The task is over: nothing of it stays but its directory."""
+    def do_end(self, status: int, text: str, errands: Sequence[tuple[list[str], Any]] = ()) -> None:
+        """The task is over: nothing of it stays but its directory. `errands`: programs that see to the rest of it, and
+        what each is asked."""
         self._dismiss()
         for run in self._runs.values():
             if run.ended is None and run.never is None:
@@ -988,6 +1098,10 @@ class Keeper:
         patient_until = now() + _LAST_PATIENCE
         while not tree.remove_tree(self._order["group"]) and now() < patient_until:
             time.sleep(0.001)  # the kernel has still to take its dead out of it
+        if errands and self._plan is not None and self._plan.clone:
+            self._in_host_pid_ns()  # in one whose first process is dead nobody is born
+        for argv, question in errands:
+            self._run_errand(argv, question)
         if self._follower:
             try:
                 os.waitpid(self._follower, 0)
@@ -999,6 +1113,14 @@ class Keeper:
             except OSError:
                 pass
         self._exit = status
+
+    def _run_errand(self, argv: list[str], question: Any) -> None:
+        from . import programs
+
+        try:
+            programs.ask(argv, question)
+        except programs.Cannot as error:
+            os.write(2, f"thermos: {self._task_id}: {error}\n".encode())
 
     def _kill_children(self) -> None:
         """Orphans that came to us, where no pid namespace kept them together."""
@@ -1023,6 +1145,21 @@ class Keeper:
         """What got away from a keeper that died, where no group says whose it is: what it inherited says it."""
         for pidfd in identity.strays(self._order["env"]):
             _signal.pidfd_send_signal(pidfd, 9)
+
+
+def _setting(root: str, task_id: str) -> dict[str, Any]:
+    """How the sandbox is to be made; see `sandboxing`."""
+    with open(f"{paths.task_dir(root, task_id)}/{paths.SETTING}", "rb") as file:
+        setting: dict[str, Any] = marshal.loads(file.read())
+    return setting
+
+
+def _leave_keyring() -> None:
+    """What we start must not have the keys of whoever started us."""
+    try:
+        syscalls.join_new_session_keyring()
+    except OSError:
+        pass  # a kernel without keys, or a filter around us: there is none to be had
 
 
 def _only_wake_up(number: int, frame: object) -> None:
@@ -1063,45 +1200,12 @@ def _kill_group(pid: int, number: int) -> None:
             pass
 
 
-def _figures(group: dict[str, str], name: str) -> tuple[int, int, int]:
-    """Of a run's leaf, before it is removed: OOM kills, processor time in ns, most memory in bytes; -1: not known."""
-    oom, cpu, memory = 0, -1, -1
-    unified = group.get("unified", "")
-    try:
-        if "memory" in group:
-            directory = f"{group['memory']}/{name}"
-            oom = _field(tree.read(f"{directory}/memory.oom_control"), "oom_kill")
-            memory = int(tree.read(f"{directory}/memory.max_usage_in_bytes"))
-        elif unified:
-            oom = _field(tree.read(f"{unified}/{name}/memory.events"), "oom_kill")
-            memory = int(tree.read(f"{unified}/{name}/memory.peak"))
-    except (OSError, ValueError):
-        pass
-    try:
-        if "cpuacct" in group:
-            cpu = int(tree.read(f"{group['cpuacct']}/{name}/cpuacct.usage"))
-        elif unified:
-            cpu = _field(tree.read(f"{unified}/{name}/cpu.stat"), "usage_usec") * 1000
-    except (OSError, ValueError):
-        pass
-    return oom, cpu, memory
-
-
-def _field(text: str, name: str) -> int:
-    for line in text.splitlines():
-        key, _, value = line.partition(" ")
-        if key == name:
-            return int(value)
-    return 0
-
-
 def main() -> None:
-    """`keeper ROOT TASK_ID SANDBOX LOCK SOCKET SUPERVISOR READY FOLLOWER`.
+    """`keeper ROOT TASK_ID ISOLATED LOCK SOCKET SUPERVISOR READY FOLLOWER`.
 
-    SANDBOX: the directory its processes run in; empty: they are plain processes. Then descriptors (-1: none) and
-    pids (0: none).
+    ISOLATED: empty for plain processes. Then descriptors (-1: none) and pids (0: none).
     """
-    root, task_id, sandbox = sys.argv[1:4]
+    root, task_id, isolated = sys.argv[1:4]
     lock, socket, supervisor, ready, follower = map(int, sys.argv[4:9])
     for fd in map(int, os.listdir("/proc/self/fd")):
         if fd > 2:  # ours, and what our caller had open: no process of the task gets it
@@ -1113,5 +1217,5 @@ def main() -> None:
         from . import faults
 
         faults.install("keeper")
-    status = Keeper(root, task_id, sandbox, lock, ready, follower).live(socket, supervisor)
+    status = Keeper(root, task_id, bool(isolated), lock, ready, follower).live(socket, supervisor)
     os._exit(status)  # nothing is buffered, and taking the interpreter down takes 5 ms

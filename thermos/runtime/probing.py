@@ -157,7 +157,8 @@ class Probes:
     def wake_by(self, wake_at: float | None) -> float | None:
         """Ask what is due; the earlier of `wake_at` and of when to look here again."""
         now = self._hands.now()
-        while self._due and self._due[0][0] <= now:
+        still = bool(self._state.paused_at)  # what stands still answers nothing
+        while not still and self._due and self._due[0][0] <= now:
             _, process, run = heappop(self._due)
             watched = self._watched.get((process, run))
             if not self._is_running(process, run):
@@ -170,7 +171,7 @@ class Probes:
         times = [watched.give_up_at for watched in self._asking.values()]
         times += [reader.give_up_at for reader in self._readers.values() if reader.give_up_at is not None]
         times += self._unread.values()
-        if self._due:
+        if self._due and not still:
             times.append(self._due[0][0])
         if self._answers:
             times.append(now)
@@ -204,8 +205,7 @@ class Probes:
         watched.counts = now >= watched.regular_at
         try:
             attempt = probes.begin(watched.check, watched)
-        except OSError as error:  # no descriptor, say: that says nothing about the process
-            del error
+        except OSError:  # no descriptor, say: that says nothing about the process
             heappush(self._due, (now + _AGAIN, watched.process, watched.number))
             return
         watched.attempt = attempt
@@ -265,6 +265,9 @@ class Probes:
         run = self._state.processes[watched.process].run
         key = (watched.process, watched.number)
         if run is None or run.number != watched.number or run.state != "RUNNING" or key not in self._watched:
+            return
+        if self._state.paused_at:
+            heappush(self._due, (now, *key))
             return
         ok, why = answer
         before = run.checks or Checks()

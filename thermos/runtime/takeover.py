@@ -7,6 +7,8 @@ import signal
 import time
 from types import FrameType
 
+import msgspec
+
 from thermos import paths
 from thermos.checkpoint import follow, lock, tasks
 from thermos.core.state import State
@@ -32,15 +34,18 @@ def take_lock(root: str, task_id: str) -> int:
     return -1
 
 
-def limits_again(accepted: Accepted) -> None:
-    """Make the task's group again where a reboot has taken it away: the limits are part of what was accepted."""
+def limits_again(root: str, accepted: Accepted) -> None:
+    """Make the task's group again where a reboot has taken it away, and its disk: the limits are part of what was
+    accepted. Raises CannotAccept."""
     if accepted.cgroups and not all(os.path.isdir(directory) for directory in accepted.cgroups.values()):
-        resources = accepted.task.resources
-        accept.isolate(
-            os.path.basename(next(iter(accepted.cgroups.values()))),
-            "best-effort",
-            {"cpu": resources.cpu, "ram": resources.ram, "pids": resources.pids, "disk": resources.disk},
-        )
+        from . import limits
+
+        name = os.path.basename(next(iter(accepted.cgroups.values())))
+        limits.isolate(name, "best-effort", msgspec.structs.asdict(accepted.task.resources))
+    if accepted.task.resources.disk is not None:
+        from . import ground
+
+        ground.limit_disk_again(root, accepted)
 
 
 def sandbox_of(accepted: Accepted) -> str:
@@ -54,7 +59,10 @@ def take_over(root: str, task_id: str) -> bool:
     if fd < 0:
         return True
     accepted = tasks.read_accepted(root, task_id)
-    limits_again(accepted)
+    try:
+        limits_again(root, accepted)
+    except accept.CannotAccept as error:
+        raise CannotTakeOver(str(error)) from None
     sandbox = sandbox_of(accepted)
     done = accept.detach(lambda ready: accept.become_keeper(root, task_id, sandbox, fd, ready=ready))
     os.close(fd)

@@ -18,25 +18,31 @@ from typing import Any
 import msgspec
 
 from thermos import paths
-from thermos.core.effects import Effect, End, Launch, Signal
+from thermos.core.effects import Effect, End, Freeze, Launch, Limit, Signal, Thaw
 from thermos.core.records import (
     Emptied,
+    Exceeded,
     Exited,
     KillRequested,
+    Paused,
     Record,
     Refused,
     Sandboxed,
     Signalled,
     Started,
+    Unpaused,
+    Updated,
+    UpdateRequested,
 )
 from thermos.core.state import EXIT_STATUS, State
-from thermos.core.task import Accepted
+from thermos.core.task import Accepted, Isolation, Resources
 
 from . import clock, identity, start
 from .wire import MOST_FDS, Closed, Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .disk_watch import DiskWatch
     from .probing import Probes
 
 #: A keeper that lived for so many seconds was not young; after so many young ones wait before the next, and how long
@@ -73,6 +79,8 @@ class World:
         self._aids = 0
         self._probes: Probes | None = None  # where the task has health checks, or waits for lines of output
         self._held: dict[tuple[int, int], Exited] = {}  # ends of runs whose output is still being read
+        self._news: list[Record] = []  # what came of effects that we carry out ourselves
+        self._disk: DiskWatch | None = None  # where the task has a limit of disk space
 
     # -- beginning
 
@@ -103,6 +111,11 @@ class World:
 
             self._probes = probing.Probes(self, accepted, state)
             self._poll.register(self._probes.fileno(), select.POLLIN)
+        if accepted.task.resources.disk is not None and accepted.isolation_mode != "none" and not state.ended:
+            from . import disk_watch
+
+            self._disk = disk_watch.DiskWatch(self.root, accepted)
+            self._poll.register(self._disk.fileno(), select.POLLIN)
 
     def make_durable(self) -> None:
         """What was accepted survives a power cut from here on, and whoever waits for that is told."""
@@ -129,6 +142,7 @@ class World:
                     "credentials": wanted if wanted != mine and os.geteuid() == 0 else None,
                     "directory": accepted.sandbox,
                     "env": accepted.env,
+                    "oom": accepted.task.resources.oom,
                 },
             )
         )
@@ -160,6 +174,12 @@ class World:
                 self._launch(effect.process, effect.run)
             case Signal():
                 self._signal(effect)
+            case Freeze():
+                self._freeze(still=True)
+            case Thaw():
+                self._freeze(still=False)
+            case Limit():
+                self._limit(effect)
             case End():
                 self._end()
 
@@ -176,6 +196,28 @@ class World:
             command = ([*_BASH, stop.command], *self._surroundings(*key), self._place(*key))
         to = stop.to if effect.stop else "group"
         self._wire.send(("signal", effect.cause, *key, effect.signal, effect.stop, to, command))
+
+    def _freeze(self, still: bool) -> None:
+        from sandbox.cgroups import freezer
+
+        try:
+            (freezer.freeze if still else freezer.thaw)(self._accepted.cgroups)
+        except (freezer.CannotFreeze, OSError):
+            pass  # it has no group any more: its end is under way
+
+    def _limit(self, effect: Limit) -> None:
+        from . import limits
+
+        name, number = "", -1
+        if effect.process is not None:
+            name = self._accepted.task.processes[effect.process].name
+            run = self._state.processes[effect.process].run
+            number = run.number if run is not None and run.state in ("FORKED", "RUNNING") else -1
+        rows = limits.change(self._accepted.cgroups, effect.limits, name, number)
+        refused = {limits.field_of(row["what"]).split(" ")[0] for row in rows if row["got"] is None}
+        holds = {field: value for field, value in effect.limits.items() if f"resources.{field}" not in refused}
+        told = msgspec.convert(rows, tuple[Isolation, ...])
+        self._news.append(Updated(at=self.now(), cause=effect.cause, limits=holds, rows=told, process=effect.process))
 
     def aid(self, process: int, run: int, argv: list[str], output: int) -> int:
         """Have a command executed beside a run, its output to a descriptor. Returns its number; see `on_aided`."""
@@ -212,16 +254,22 @@ class World:
         credentials = None
         if definition.user is not None and os.geteuid() == 0:  # anybody else could only name themselves
             credentials = self._accepted.users[definition.user]
-        limits = None
+        return paths.run_logs(name, run), paths.leaf_name(name, run), credentials, self._limits(process)
+
+    def _limits(self, process: int) -> dict[str, Any] | None:
+        """Limits of a run's own, less those that could not be had when the task was accepted."""
+        definition, resources = self._accepted.task.processes[process], self._accepted.task.resources
+        changed = self._state.limits.get(process)
+        if definition.resources is None and not changed and resources.oom != "run":
+            return None
+        from . import limits
+
+        known = {row.what: row.got is not None for row in self._accepted.isolation}
+        wanted: dict[str, Any] = {"oom": "group"} if resources.oom == "run" and known.get("oom", True) else {}
         if definition.resources is not None:
-            got = {row.what for row in self._accepted.isolation if row.got is not None}
-            own = definition.resources
-            limits = (
-                own.cpu if f"cpu of {name}" in got else None,
-                own.ram if f"memory of {name}" in got else None,
-                own.pids if f"pids of {name}" in got else None,
-            )
-        return paths.run_logs(name, run), paths.leaf_name(name, run), credentials, limits
+            own = limits.of(limits.said(msgspec.structs.asdict(definition.resources)))
+            wanted |= {what: value for what, value in own.items() if known.get(f"{what} of {definition.name}", True)}
+        return wanted | limits.of(changed or {})
 
     def _end(self) -> None:
         state = self._state
@@ -236,16 +284,35 @@ class World:
             pass
         assert state.stage is not None
         text = f"{self.task_id}: {state.stage}: {state.reason}"
-        self._wire.send(("end", EXIT_STATUS[state.stage], text))
+        self._wire.send(("end", EXIT_STATUS[state.stage], text, self._errands()))
         while self._wire.wants_write:
             select.select([], [self._wire.fileno()], [])
             self._wire.flush()
+
+    def _errands(self) -> list[tuple[list[str], Any]]:
+        """What is to be done when nothing of the task lives any more, and the kernel does not do."""
+        errands: list[tuple[list[str], Any]] = []
+        task = self._accepted.task
+        if task.sandbox.network == "private" and self._accepted.isolation_mode != "none":
+            from sandbox import network
+
+            from . import ground
+
+            errands.append((network.command("down"), network.down(ground.holder(self._accepted), paths.NETWORKS)))
+        if task.resources.disk is not None and self._accepted.isolation_mode != "none":
+            from . import ground
+
+            errands += ground.end_of_disk(self.root, self._accepted)
+        return errands
 
     # -- what happens
 
     def wait(self, wake_at: float | None) -> Iterator[Record]:
         """Until something happens, or `wake_at`. What happened, as records, each of which fits the state as it is
         once the one before it has been folded in."""
+        if self._news:
+            yield from self._take_news()
+            return
         if self._probes is not None:
             wake_at = self._probes.wake_by(wake_at)
         timeout = None if wake_at is None else max((wake_at - self.now()) * 1000, 0) + 0.5
@@ -262,11 +329,27 @@ class World:
                 self._accept_client(self._control)
             elif self._probes is not None and fd == self._probes.fileno():
                 pass
+            elif self._disk is not None and fd == self._disk.fileno():
+                yield from self._from_disk(self._disk)
             else:
                 yield from self._from_client(fd)
         if self._probes is not None:
             yield from self._probes.news()
             yield from self._let_go(self._probes)
+
+    def _from_disk(self, disk: DiskWatch) -> Iterator[Record]:
+        fd = disk.fileno()
+        reached, over = disk.hear()
+        if reached and not self._state.exceeded:
+            yield Exceeded(at=self.now(), why=reached)
+        if over:
+            self._poll.unregister(fd)
+            disk.close()
+            self._disk = None
+
+    def _take_news(self) -> list[Record]:
+        news, self._news = self._news, []
+        return news
 
     def _from_keeper(self) -> Iterator[Record]:
         try:
@@ -400,6 +483,9 @@ class World:
 
     def look_after_all(self) -> None:
         """Every run that lives is checked and read again: a new supervisor, or a new keeper."""
+        if self._disk is not None and "disk" not in self._state.rows:
+            rows = msgspec.convert([self._disk.row()], tuple[Isolation, ...])
+            self._news.append(Updated(at=self.now(), limits={}, rows=rows))
         if self._probes is not None:
             self._probes.begin_all()
 
@@ -480,6 +566,10 @@ class World:
             text = client.recv(1 << 16)
             answer, records = self._request(text, _UCRED.unpack(_credentials(client)))
             yield from records
+            for record in self._take_news():
+                yield record
+                if isinstance(record, Updated):
+                    answer["rows"] = record.rows
             client.send(msgspec.json.encode(answer))
         except OSError:
             pass  # it went away without asking, or without waiting for the answer
@@ -499,9 +589,46 @@ class World:
                 return {"ok": True}, [KillRequested(at=self.now(), by=by, wait=wait, force=bool(asked.get("force")))]
             if name == "signal":
                 return self._signal_request(str(asked["process"]), int(asked["signal"]))
+            if name in ("pause", "unpause"):
+                return self._pause_request(name == "pause", f"process {pid} of user {uid}")
+            if name == "update":
+                return self._update_request(asked["limits"], asked.get("process"), f"process {pid} of user {uid}")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass
         return {"ok": False, "why": "cannot understand the request"}, []
+
+    def _pause_request(self, pause: bool, by: str) -> tuple[dict[str, object], list[Record]]:
+        if bool(self._state.paused_at) == pause:
+            return {"ok": True}, []
+        if not pause:
+            return {"ok": True}, [Unpaused(at=self.now(), by=by)]
+        if self._state.stage != "ACTIVE" or self._state.kill_at is not None:
+            return {"ok": False, "why": "the task is ending"}, []
+        from sandbox.cgroups import freezer
+
+        try:
+            freezer.frozen(self._accepted.cgroups)
+        except (freezer.CannotFreeze, OSError) as error:
+            return {"ok": False, "why": str(error)}, []
+        return {"ok": True}, [Paused(at=self.now(), by=by)]
+
+    def _update_request(
+        self, wanted: dict[str, Any], name: str | None, by: str
+    ) -> tuple[dict[str, object], list[Record]]:
+        from . import limits
+
+        unknown = [field for field in wanted if field not in limits.FIELDS]
+        if unknown or not wanted:
+            return {"ok": False, "why": f"there is no limit {', '.join(unknown) or 'to change'}"}, []
+        msgspec.convert({field: value for field, value in wanted.items() if value is not None}, Resources)
+        if not self._accepted.cgroups:
+            return {"ok": False, "why": "it has no cgroup that limits could be set of"}, []
+        process = None
+        if name is not None:
+            process = next((n for n, p in enumerate(self._accepted.task.processes) if p.name == name), None)
+            if process is None:
+                return {"ok": False, "why": f"the task has no process {name}"}, []
+        return {"ok": True}, [UpdateRequested(at=self.now(), by=by, limits=wanted, process=process)]
 
     def _signal_request(self, name: str, number: int) -> tuple[dict[str, object], list[Record]]:
         if number not in signal.valid_signals():

@@ -1,8 +1,10 @@
-"""cpu: a share of processor time per period (CFS bandwidth control)."""
+"""cpu: a share of processor time per period (CFS bandwidth control), and weights for when it is scarce."""
 
 from __future__ import annotations
 
-from .kind import Controller, Limit
+import errno
+
+from .kind import Change, Figure, Limit, keyed, pressure, refused, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,35 +12,129 @@ if TYPE_CHECKING:
 
     from sandbox.spec import Limits
 
+    from .kind import Place, Read
+
 PERIOD = 100_000  # microseconds, the kernel's default
 SMALLEST = 1_000  # microseconds, the kernel's least quota
+
+#: Version 1.
+V1_PERIOD, V1_QUOTA, V1_BURST = "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"
+SHARES = "cpu.shares"
+ACCT_USAGE = "cpuacct.usage"
+#: Version 2.
+MAX, BURST, WEIGHT = "cpu.max", "cpu.max.burst", "cpu.weight"
+#: Of both, with different words in it.
+STAT, PRESSURE = "cpu.stat", "cpu.pressure"
+
+_REASONS = {
+    errno.EINVAL: "the kernel refuses it: a group above has less, a group below has more, or its burst is larger"
+}
+
+
+def shares(weight: int) -> int:
+    """A weight of version 2 (1..10000, from birth 100) in version 1's unit (from birth 1024).
+
+    In proportion, as systemd does (src/core/cgroup.c), so that two groups share as they would under version 2.
+    """
+    return round(weight * 1024 / 100)
+
+
+def weight(shares: int) -> int:
+    """The other way round; exactly what was given to `shares`."""
+    return min(max(round(shares * 100 / 1024), 1), 10_000)
+
+
+def _microseconds(cores: float) -> int:
+    return -1 if cores < 0 else max(round(cores * PERIOD), SMALLEST)
 
 
 def _cores(quota: str, period: str) -> str:
     return "no limit" if quota in ("-1", "max") else f"{int(quota) / int(period):g} cores"
 
 
-def _v1(limits: Limits) -> Limit | None:
-    if limits.cpu is None:
-        return None
-
-    def got(read: Callable[[str], str]) -> str:
-        return _cores(read("cpu.cfs_quota_us"), read("cpu.cfs_period_us"))
-
-    quota = max(round(limits.cpu * PERIOD), SMALLEST)
-    return Limit(f"{limits.cpu:g} cores", (("cpu.cfs_period_us", str(PERIOD)), ("cpu.cfs_quota_us", str(quota))), got)
+def _asked(cores: float) -> str:
+    return "no limit" if cores < 0 else f"{cores:g} cores"
 
 
-def _v2(limits: Limits) -> Limit | None:
-    if limits.cpu is None:
-        return None
+def _changes(
+    limits: Limits, quota: Callable[[int], list[tuple[str, str]]], burst: str, shown: Callable[[Read], str]
+) -> list[Change]:
+    asked: list[Limit] = []
+    writes: list[tuple[str, str]] = []
+    if limits.cpu_burst is not None:
+        writes.append((burst, "0"))  # it may never be more than the quota, which may become smaller
 
-    def got(read: Callable[[str], str]) -> str:
-        quota, period = read("cpu.max").split()
+        def saved(read: Read) -> str:
+            return f"{int(read(burst)) / PERIOD:g} cores"
+
+        asked.append(Limit("cpu_burst", f"{max(limits.cpu_burst, 0):g} cores", saved))
+    if limits.cpu is not None:
+        writes += quota(_microseconds(limits.cpu))
+        asked.insert(0, Limit("cpu", _asked(limits.cpu), shown))
+    if limits.cpu_burst is not None:
+        writes.append((burst, str(round(max(limits.cpu_burst, 0) * PERIOD))))
+    return [Change(asked, writes, reasons=_REASONS)] if asked else []
+
+
+def _unlimited(limits: Limits, shown: str) -> bool:
+    """Whether a burst is asked for without what it would go beyond."""
+    return (limits.cpu_burst or 0) > 0 and (shown == "no limit" if limits.cpu is None else limits.cpu < 0)
+
+
+def _refused(limits: Limits) -> list[Change]:
+    asked = f"{limits.cpu_burst:g} cores"
+    return [refused("cpu_burst", asked, "a burst goes beyond a limit of processor time, and there is none")]
+
+
+def v1(limits: Limits, place: Place) -> list[Change]:
+    def shown(read: Read) -> str:
+        return _cores(read(V1_QUOTA), read(V1_PERIOD))
+
+    def quota(microseconds: int) -> list[tuple[str, str]]:
+        return [(V1_PERIOD, str(PERIOD)), (V1_QUOTA, str(microseconds))]
+
+    if limits.cpu_burst and _unlimited(limits, shown(place.read)):
+        changes = _refused(limits)
+    else:
+        changes = _changes(limits, quota, V1_BURST, shown)
+    if limits.cpu_weight is not None:
+
+        def weighs(read: Read) -> str:
+            return str(weight(int(read(SHARES))))
+
+        wish = Limit("cpu_weight", str(limits.cpu_weight), weighs)
+        changes.append(Change([wish], [(SHARES, str(shares(limits.cpu_weight)))]))
+    return changes
+
+
+def v2(limits: Limits, place: Place) -> list[Change]:
+    def shown(read: Read) -> str:
+        quota, period = read(MAX).split()
         return _cores(quota, period)
 
-    quota = max(round(limits.cpu * PERIOD), SMALLEST)
-    return Limit(f"{limits.cpu:g} cores", (("cpu.max", f"{quota} {PERIOD}"),), got)
+    def quota(microseconds: int) -> list[tuple[str, str]]:
+        return [(MAX, f"{'max' if microseconds < 0 else microseconds} {PERIOD}")]
+
+    if limits.cpu_burst and _unlimited(limits, shown(place.read)):
+        changes = _refused(limits)
+    else:
+        changes = _changes(limits, quota, BURST, shown)
+    if limits.cpu_weight is not None:
+        wish = Limit("cpu_weight", str(limits.cpu_weight), lambda read: read(WEIGHT))
+        changes.append(Change([wish], [(WEIGHT, str(limits.cpu_weight))]))
+    return changes
 
 
-ROW = Controller("cpu", _v1, _v2)
+FRESH = {V1_QUOTA: "-1", V1_PERIOD: str(PERIOD), MAX: f"max {PERIOD}"}
+
+FIGURES = (
+    Figure("cpu", "cpuacct", ACCT_USAGE, whole),
+    Figure("cpu", "unified", STAT, keyed("usage_usec", 1000)),
+    Figure("periods", "cpu", STAT, keyed("nr_periods")),
+    Figure("periods", "unified", STAT, keyed("nr_periods")),
+    Figure("throttled_periods", "cpu", STAT, keyed("nr_throttled")),
+    Figure("throttled_periods", "unified", STAT, keyed("nr_throttled")),
+    Figure("throttled", "cpu", STAT, keyed("throttled_time")),
+    Figure("throttled", "unified", STAT, keyed("throttled_usec", 1000)),
+    Figure("cpu_pressure", "unified", PRESSURE, pressure),
+)

@@ -94,6 +94,7 @@ def new_group(name: str, owner: int = 0) -> Path:
 
 def begin_in(group: Path, program: Program, processes: list[Facts], *words: str, **fields: Any) -> Started:
     """`run` as the first process of a group, as the program's user."""
+    fields.setdefault("sandbox", IN_SIGHT)
     command = program._command(("run", program.write(processes, **fields), "--task-id", program.id, *words))
     become = ["setpriv", f"--reuid={program.uid}", f"--regid={program.uid}", "--clear-groups", "--"]
     launcher = ["/bin/sh", "-c", 'echo $$ > "$0"/cgroup.procs && exec "$@"', str(group), *become, *command]
@@ -111,6 +112,10 @@ def plain(name: str, **fields: Any) -> Facts:
     return {"name": name, "cmdline": RAN, **fields}
 
 
+#: So that a process sees which group it is in.
+IN_SIGHT: Facts = {"namespaces": {"cgroup": False}}
+
+
 def where(name: str, **fields: Any) -> Facts:
     return {"name": name, "cmdline": RAN + "cat /proc/self/cgroup", **fields}
 
@@ -122,7 +127,7 @@ def limits() -> Facts:
     """A graph with limits; what the kernel holds while it runs."""
     p = program("limits")
     processes = [where("a"), where("b"), waiting("c", after=["a", "b"]), where("d", after=["c"])]
-    run = p.begin(processes, resources={"cpu": 0.5, "ram": "64MiB", "pids": 20})
+    run = p.begin(processes, resources={"cpu": 0.5, "ram": "64MiB", "pids": 20}, sandbox=IN_SIGHT)
     until(lambda: "c 0" in p.ran(), "c did not run")
     held = kernel_files(group_of(p), "memory.max", "pids.max", "cpu.max")
     p.touch("go-c")
@@ -132,7 +137,7 @@ def limits() -> Facts:
 def out_of_memory() -> Facts:
     p = program("out-of-memory")
     processes = [{"name": "greedy", "argv": GREEDY}, where("small")]
-    return seen(p, p.begin(processes, resources={"ram": "32MiB"}))
+    return seen(p, p.begin(processes, resources={"ram": "32MiB"}, sandbox=IN_SIGHT))
 
 
 def limits_of_processes() -> Facts:
@@ -140,7 +145,7 @@ def limits_of_processes() -> Facts:
     p = program("limits-of-processes")
     small = waiting("small", "sleep 0", resources={"cpu": 0.25, "ram": "16MiB", "pids": 9})
     greedy = {"name": "greedy", "argv": GREEDY, "resources": {"ram": "32MiB"}}
-    run = p.begin([small, greedy], resources={"ram": "256MiB"}, max_failures=0)
+    run = p.begin([small, greedy], resources={"ram": "256MiB"}, max_failures=0, sandbox=IN_SIGHT)
     until(lambda: "small 0" in p.ran(), "small did not run")
     held = kernel_files(f"{group_of(p)}/small.0", "memory.max", "pids.max", "cpu.max")
     p.touch("go-small")

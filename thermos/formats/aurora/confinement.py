@@ -12,7 +12,10 @@ import os
 import resource
 import signal
 
-from sandbox import seccomp, syscalls
+from sandbox import syscalls
+from sandbox.seccomp.install import install
+from sandbox.seccomp.profile import ALLOW, Profile, deny
+from sandbox.seccomp.program import program
 
 #: The user and group of a file that root runs: the kernel's overflow ids, which own nothing.
 NOBODY = 65534
@@ -54,15 +57,15 @@ _CREDENTIALS = """
 
 DENIED = (
     # To the kernel's newer form of a call, that it is not there: the C library then uses the one that can be judged.
-    *(seccomp.Deny(name, errno.ENOSYS) for name in ("openat2", "clone3")),
+    *(deny(name, errno.ENOSYS) for name in ("openat2", "clone3")),
     # isatty() asks by ioctl, which also types for others (TIOCSTI) and picks whom to signal (FIOSETOWN).
-    seccomp.Deny("ioctl", errno.ENOTTY),
-    seccomp.Deny("open", argument=1, bits=_OPEN_TO_CHANGE),
-    seccomp.Deny("openat", argument=2, bits=_OPEN_TO_CHANGE),
-    *(seccomp.Deny("fcntl", argument=1, equals=command) for command in (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)),
-    seccomp.Deny("prlimit64", argument=2, bits=2**64 - 1),  # new limits, for whomever; asking for the old ones is fine
+    deny("ioctl", errno.ENOTTY),
+    deny("open", argument=1, bits=_OPEN_TO_CHANGE),
+    deny("openat", argument=2, bits=_OPEN_TO_CHANGE),
+    *(deny("fcntl", argument=1, equals=command) for command in (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)),
+    deny("prlimit64", argument=2, bits=2**64 - 1),  # new limits, for whomever; asking for the old ones is fine
     *map(
-        seccomp.Deny,
+        deny,
         " ".join((_NETWORK, _FILES, _MOUNTS, _PROCESSES, _SHARED, _KERNEL, _CREDENTIALS)).split(),
     ),
 )
@@ -83,7 +86,7 @@ def give_up(bounds: Bounds, parent: int) -> None:
 
     Raises seccomp.UnknownMachine, OSError.
     """
-    filter_program = seccomp.program(DENIED, os.uname().machine)
+    filter_program = program(Profile(ALLOW, DENIED), os.uname().machine)
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -94,7 +97,7 @@ def give_up(bounds: Bounds, parent: int) -> None:
     if os.getppid() != parent:
         os._exit(1)
     syscalls.set_no_new_privs()
-    seccomp.install(filter_program)
+    install(filter_program)
 
 
 def _bound(bounds: Bounds) -> None:

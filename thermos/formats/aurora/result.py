@@ -84,6 +84,7 @@ def of_aurora(program: Program, environment: Environment, choice: Choice) -> Res
     if "task" in plain:
         _take_task(plain["task"], ("job", "task"), result)
         _check_resources(plain["task"], result)
+    _take_container(plain.get("container") or {}, result)
     if plain.get("role"):
         result.task["user"] = plain["role"]
         _moved(("job", "role"), ("user",), result)
@@ -181,6 +182,8 @@ def _take_task(plain: dict[str, Any], path: Path, result: Result) -> None:
                 _moved((*at, field), ("aside", "processes", str(process.get("name")), field), result)
     resources = plain.get("resources", {})
     task["resources"] = {name: amount for name, amount in resources.items() if amount}
+    # Such files were written for hosts whose files a task may write to as far as its user may.
+    task["sandbox"] = {"read_only": False}
     if left_over:
         result.aside["processes"] = left_over
     if resources:
@@ -191,6 +194,24 @@ def _take_task(plain: dict[str, Any], path: Path, result: Result) -> None:
         _moved((*path, "user"), ("aside", "task", "user"), result)
     if path:
         _moved(path, (), result)
+
+
+def _take_container(container: dict[str, Any], result: Result) -> None:
+    """A job's image and volumes, in our words. Its parameters are docker's own, and stay aside."""
+    at: Path = ("job", "container")
+    if "docker" in container:
+        container, at = container["docker"], (*at, "docker")
+    sandbox: dict[str, Any] = result.task["sandbox"]
+    image: Any = container.get("image")
+    if isinstance(image, dict) and "image_id" in image:
+        result.faults.append(Fault((*at, "image"), "images of Appc cannot be had any more; give a DockerImage"))
+    elif image:
+        name = image if isinstance(image, str) else f"{image['name']}:{image['tag']}"
+        sandbox["rootfs"] = f"docker://{name}"
+        _moved((*at, "image"), ("sandbox", "rootfs"), result)
+    if container.get("volumes"):
+        sandbox["volumes"] = container["volumes"]
+        _moved((*at, "volumes"), ("sandbox", "volumes"), result)
 
 
 def _moved(path: Path, to: Path, result: Result) -> None:

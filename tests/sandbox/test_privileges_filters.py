@@ -7,19 +7,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from running import ROOT
+from privileged import ROOT
 
-from sandbox import seccomp
-from sandbox.syscall_numbers import NUMBERS
+from sandbox.seccomp import UnknownMachine
+from sandbox.seccomp.numbers import NUMBERS
+from sandbox.seccomp.profile import ALLOW, Profile, Rule, deny
+from sandbox.seccomp.program import program
 from thermos.formats.aurora import confinement
 
 FILTERED = """
 import ctypes, errno, json, os, sys
-from sandbox import seccomp, syscalls
-D = seccomp.Deny
+from sandbox import syscalls
+from sandbox.seccomp.install import install
+from sandbox.seccomp.profile import ALLOW, Profile, deny as D
+from sandbox.seccomp.program import program
 denied = [{denied}]
 libc = ctypes.CDLL(None, use_errno=True)
 def call(number, *arguments):
@@ -28,7 +33,7 @@ def call(number, *arguments):
     return 0
 if sys.argv[1] == "with":
     syscalls.set_no_new_privs()
-    seccomp.install(seccomp.program(denied, os.uname().machine))
+    install(program(Profile(ALLOW, denied), os.uname().machine))
 print(json.dumps([{calls}]))
 """
 
@@ -46,6 +51,10 @@ def answers(denied: str, calls: str) -> tuple[list[int], list[int]]:
         )
         both.append(json.loads(done.stdout))
     return both[0], both[1]
+
+
+def filtering(denied: Iterable[Rule], machine: str) -> bytes:
+    return program(Profile(ALLOW, denied), machine)
 
 
 N = NUMBERS[os.uname().machine]
@@ -94,24 +103,24 @@ def test_a_filter_reaches_what_is_started_afterwards() -> None:
 
 
 def test_a_machine_without_a_table_is_refused() -> None:
-    with pytest.raises(seccomp.UnknownMachine, match="no table of system calls for 'mips', only for x86_64, aarch64"):
-        seccomp.program([], "mips")
+    with pytest.raises(UnknownMachine, match="no table of system calls for 'mips', only for x86_64, aarch64"):
+        filtering([], "mips")
 
 
 def test_a_name_that_no_machine_knows_is_refused_and_one_of_another_machine_passed_over() -> None:
     with pytest.raises(KeyError, match="opne"):
-        seccomp.program([seccomp.Deny("opne")], "x86_64")
-    assert seccomp.program([seccomp.Deny("open")], "aarch64") == seccomp.program([], "aarch64")
+        filtering([deny("opne")], "x86_64")
+    assert filtering([deny("open")], "aarch64") == filtering([], "aarch64")
 
 
 def test_a_list_that_is_too_long_is_refused() -> None:
     with pytest.raises(ValueError, match="Linux takes at most 4096"):
-        seccomp.program([seccomp.Deny("kill")] * 3000, "x86_64")
+        filtering([deny("kill", argument=0, equals=number) for number in range(3000)], "x86_64")
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_what_confines_a_file_fits_into_a_filter(machine: str) -> None:
-    assert len(seccomp.program(confinement.DENIED, machine)) < 8 * 1000
+    assert len(filtering(confinement.DENIED, machine)) < 8 * 1000
 
 
 @pytest.mark.parametrize(

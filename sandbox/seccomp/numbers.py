@@ -1,4 +1,4 @@
-"""The numbers of system calls by machine: what Linux's <asm/unistd.h> says, up to Linux 6.17.
+"""The numbers of system calls by machine: what Linux's <asm/unistd.h> says, up to Linux 6.18.
 
 In each text a number is that of the name after it, and the names that follow count on from there.
 """
@@ -46,7 +46,7 @@ _X86_64 = """
   recvmmsg fanotify_init fanotify_mark prlimit64 name_to_handle_at open_by_handle_at clock_adjtime syncfs
   sendmmsg setns getcpu process_vm_readv process_vm_writev kcmp finit_module sched_setattr sched_getattr
   renameat2 seccomp getrandom memfd_create kexec_file_load bpf execveat userfaultfd membarrier mlock2
-  copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq
+  copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq uretprobe uprobe
 """
 
 _AARCH64 = """

@@ -1,0 +1,25 @@
+"""The user namespace: ids of the sandbox's own. All its other namespaces belong to it, so nothing here needs root.
+
+It is made before the first process is forked (see `sandbox.spawn`), and its ids are written from outside.
+"""
+
+from __future__ import annotations
+
+from sandbox import ops
+
+from .kind import Namespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.ops import Op
+    from sandbox.spec import Spec
+
+
+class _User(Namespace):
+    __slots__ = ()
+
+    def before(self, spec: Spec) -> list[Op]:
+        return [] if spec.users is None or spec.users.alone() else [ops.become_root()]
+
+
+ROW = _User("user", 0x10000000, unshares=False)

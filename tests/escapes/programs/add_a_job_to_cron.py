@@ -1,0 +1,5 @@
+"""Have the host run a command as root every minute."""
+
+from hostile import bait, put
+
+put(bait.file, "hostile")

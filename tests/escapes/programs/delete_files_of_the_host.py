@@ -1,0 +1,7 @@
+"""Delete a file of the host's."""
+
+import os
+
+from hostile import bait
+
+os.unlink(bait.file)

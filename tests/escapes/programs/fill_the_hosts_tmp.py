@@ -1,0 +1,11 @@
+"""Fill /tmp, or as much of it as 64 MiB."""
+
+from hostile import hold
+
+with open("/tmp/large", "wb", buffering=0) as file:
+    for _ in range(64):
+        try:
+            file.write(bytes(1 << 20))
+        except OSError:
+            break
+hold()

@@ -1,0 +1,5 @@
+"""Kill all processes of another group at once."""
+
+from hostile import bait, put
+
+put(bait.file, "1", 0)

@@ -1,0 +1,5 @@
+"""Give the host another name."""
+
+import socket
+
+socket.sethostname("planted")

@@ -1,0 +1,394 @@
+"""From what a task file asks of its sandbox to what its keeper carries out: the setting, made once by `run`.
+
+The setting is plain values in a file beside the task, so that every later keeper makes the same sandbox:
+
+    plan        the namespaces and what is seen through them, as `sandbox.plan` says it
+    privileges  for all processes: steps of `sandbox.privileges`; for some of them by their number, others
+    network     the request for a network of its own, or None
+    parts       what the task file says of parts of the sandbox
+    changes     whether there is a directory for what the task changes in its root
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+
+from sandbox.plan import plan, to_words
+from sandbox.privileges import table
+from sandbox.privileges.asked import Landlock, Privileges
+from sandbox.privileges.kind import Kernel, Refused
+from sandbox.spec import Root, Spec, Users, Volume
+from thermos import paths
+
+from .accept import CannotAccept
+from .limits import row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .accept import User
+    from .limits import Row
+
+#: Namespaces every task gets where the host can give them and the task does not say otherwise.
+DEFAULT_NAMESPACES = ("pid", "mount", "ipc", "uts", "cgroup")
+
+#: What host ids stand for those of a user namespace: the first ones that systemd keeps for containers, and that no
+#: account has (https://systemd.io/UIDS-GIDS).
+FIRST_ID, IDS = 524288, 65536
+
+
+class Setting:
+    """`words`: for the file. `parts`: asked versus got, what was asked of each part that the keeper makes.
+    `rows`: of what is known already."""
+
+    __slots__ = ("parts", "rows", "words")
+
+    def __init__(self, words: dict[str, Any], parts: dict[str, str], rows: list[Row]) -> None:
+        self.words = words
+        self.parts = parts
+        self.rows = rows
+
+
+def setting(
+    task: Mapping[str, Any],
+    *,
+    root: str,
+    task_id: str,
+    holder: str,
+    sandbox: str,
+    place: str,
+    mode: str,
+    user: User,
+    users: Mapping[str, User],
+    ports: Mapping[str, int],
+    image: Any = None,
+    profile: object = None,
+) -> Setting:
+    """`place`: the task's directory while it is being made. `image`: what `task`'s rootfs is (see `sandbox.rootfs`).
+    `profile`: of seccomp, decoded, where it is a file.
+
+    Raises CannotAccept for what makes no sense, and under `strict` for what the task mentions and the host cannot
+    give.
+    """
+    try:
+        return _setting(
+            task,
+            root=root,
+            task_id=task_id,
+            holder=holder,
+            sandbox=sandbox,
+            place=place,
+            mode=mode,
+            user=user,
+            users=users,
+            ports=ports,
+            image=image,
+            profile=profile,
+        )
+    except Refused as refused:
+        raise CannotAccept(65, f"cannot use {_field_of_privilege(refused.field)}: {refused.why}") from None
+
+
+def _field_of_privilege(field: str) -> str:
+    return f"sandbox.{field}" if field.partition(".")[0] in ("seccomp", "landlock") else field
+
+
+def _setting(
+    task: Mapping[str, Any],
+    *,
+    root: str,
+    task_id: str,
+    holder: str,
+    sandbox: str,
+    place: str,
+    mode: str,
+    user: User,
+    users: Mapping[str, User],
+    ports: Mapping[str, int],
+    image: Any,
+    profile: object,
+) -> Setting:
+    asked: dict[str, Any] = task.get("sandbox", {})
+    parts = _mentioned(asked)
+    spec = _spec(asked, root, task_id, sandbox, user, image)
+    strict = mode == "strict"
+    made = plan(spec, tuple(parts) if strict else ())
+    kernel = Kernel(os.uname().machine, os.uname().release, _landlock(asked))
+    common = _privileges(asked, {}, profile)
+    steps = table.steps(common, kernel, root_user=user.uid == 0)
+    own: dict[int, Any] = {}
+    everyone = _rows(common, kernel)
+    rows = list(everyone)
+    for number, process in enumerate(task["processes"]):
+        who = users.get(process["name"], user)
+        if any(name in process for name in _OF_A_PROCESS) or who.uid != user.uid:
+            privileges = _privileges(asked, process, profile)
+            own[number] = table.steps(privileges, kernel, root_user=who.uid == 0)
+            others = [each for each in _rows(privileges, kernel) if each not in everyone]
+            rows += [{**each, "what": f"{each['what']} of {process['name']}"} for each in others]
+    words: dict[str, Any] = {
+        "plan": to_words(made),
+        "privileges": steps,
+        "own": own,
+        "network": _network(task, holder, ports) if asked.get("network") == "private" else None,
+        "parts": parts,
+        "changes": image is not None and not asked.get("read_only"),
+    }
+    lacking = [each for each in rows if each["got"] is None and _is_asked(each["what"], asked)]
+    if strict and lacking:
+        _refuse([(each["what"], each["why_not"]) for each in lacking])
+    if strict and parts:
+        if image is not None:
+            spec.root = _in_memory(image)  # there is no directory yet for what it changes
+        if spec.sandbox and not os.path.isdir(sandbox):
+            spec.sandbox = place
+        _rehearse(plan(spec, tuple(parts)), words)
+    return Setting(words, parts, rows)
+
+
+def write(directory: str, words: Mapping[str, Any]) -> None:
+    """Raises OSError."""
+    fd = os.open(f"{directory}/{paths.SETTING}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, marshal.dumps(dict(words)))
+    finally:
+        os.close(fd)
+
+
+# -- what is seen
+
+
+def _spec(asked: Mapping[str, Any], root: str, task_id: str, sandbox: str, user: User, image: Any) -> Spec:
+    wanted: Mapping[str, bool] = asked.get("namespaces", {})
+    names = [name for name in DEFAULT_NAMESPACES if wanted.get(name, True)]
+    names += [name for name in ("time", "user") if wanted.get(name, False)]
+    if asked.get("network", "host") != "host":
+        names.append("net")
+    alone = os.geteuid() != 0
+    if alone and wanted.get("user", True) and "user" not in names:
+        names.append("user")  # without it a plain user gets none of the others
+    users = None
+    if "user" in names:
+        users = Users.one(os.geteuid(), os.getegid()) if alone else Users.range(FIRST_ID, IDS)
+    mounts = "mount" in names
+    foreign = image is not None
+    hidden = tuple(path for path in (os.path.realpath(root),) if path != "/")
+    if asked.get("read_only", True) and not foreign:
+        hidden += ("/run",)  # sockets and FIFOs of the host's: that they cannot be written keeps nobody from talking
+    volumes = [
+        Volume(
+            each["host_path"],
+            each["container_path"],
+            each["read_only"],
+            each.get("recursive", True),
+            each.get("id_mapped", False),
+        )
+        for each in asked.get("volumes", ())
+    ]
+    return Spec(
+        names,
+        hostname=asked.get("hostname"),
+        users=users,
+        clocks=(0.0, 0.0) if "time" in names else None,
+        sandbox=os.path.realpath(sandbox) if mounts else None,
+        sandbox_id_mapped=users is not None and not alone,
+        root=_root(asked, root, task_id, image) if foreign else None,
+        read_only=asked.get("read_only", not foreign) and mounts,
+        volumes=volumes,
+        tmp=mounts,
+        tmp_size=asked.get("tmp"),
+        shm_size=asked.get("shm"),
+        dev=mounts,
+        devices=asked.get("devices", ()),
+        masks=asked.get("masks", True) and mounts,
+        hidepid=asked.get("hidepid", False),
+        hide=hidden if mounts else (),
+        keep=_of_names(asked) if mounts and "/run" in hidden else (),
+    )
+
+
+def _of_names(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """What /etc/resolv.conf leads to: services of the host talk in /run, and the names of others are asked there."""
+    to = os.path.dirname(os.path.realpath("/etc/resolv.conf"))
+    return (to,) if to.startswith("/run/") and asked.get("network") != "none" else ()
+
+
+def _root(asked: Mapping[str, Any], root: str, task_id: str, image: Any) -> Root:
+    if asked.get("read_only"):
+        return _in_memory(image)
+    changes = f"{paths.task_dir(root, task_id)}/{paths.CHANGES}"
+    return Root(image.lower, f"{changes}/upper", f"{changes}/work")
+
+
+def _in_memory(image: Any) -> Root:
+    """Changes are only places to mount on."""
+    return Root(image.lower, size=1 << 20)
+
+
+def _mentioned(asked: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of a sandbox that a task file speaks of, and how it does."""
+    parts: dict[str, str] = {}
+    network = asked.get("network", "host")
+    if network != "host":
+        parts["net"] = network
+        parts["loopback"] = "up"
+    if network == "private":
+        parts["network"] = network
+    if "rootfs" in asked:
+        parts["root"] = asked["rootfs"]
+    if asked.get("read_only"):
+        parts["read-only root"] = "read-only"
+    for volume in asked.get("volumes", ()):
+        mode = "RO" if volume["read_only"] else "RW"
+        parts[f"volume {volume['container_path']}"] = f"{volume['host_path']} {mode}"
+        if volume.get("id_mapped"):
+            parts[f"ids of volume {volume['container_path']}"] = "mapped"
+    parts.update((f"device {path}", path) for path in asked.get("devices", ()))
+    for name, targets in (("tmp", ("/tmp", "/var/tmp")), ("shm", ("/dev/shm",))):
+        if name in asked:
+            parts.update((target, f"{asked[name]} bytes") for target in targets)
+    if "hostname" in asked:
+        parts["uts"], parts["hostname"] = "private", asked["hostname"]
+    if asked.get("hidepid"):
+        parts["/proc"] = "hidepid"
+    if asked.get("masks"):
+        parts["masks"] = "masked"
+    parts.update((name, "private") for name, wanted in asked.get("namespaces", {}).items() if wanted)
+    if asked.get("namespaces", {}).get("user") and os.geteuid() == 0:
+        parts["ids of sandbox"] = "mapped"
+    if any(name in asked for name in ("rootfs", "read_only", "volumes", "devices", "tmp", "shm", "hidepid", "masks")):
+        parts["mount"] = "private"
+    return parts
+
+
+#: Where a task file asks for a part.
+_FIELDS = {
+    "net": "network",
+    "loopback": "network",
+    "network": "network",
+    "root": "rootfs",
+    "read-only root": "read_only",
+    "/tmp": "tmp",
+    "/var/tmp": "tmp",
+    "/dev/shm": "shm",
+    "uts": "hostname",
+    "hostname": "hostname",
+    "/proc": "hidepid",
+    "masks": "masks",
+    "seccomp": "seccomp",
+}
+
+
+def field_of(part: str) -> str:
+    if part.startswith(("volume ", "ids of volume")):
+        return f"sandbox.volumes ({part.rpartition('volume ')[2]})"
+    if part.startswith("device "):
+        return f"sandbox.devices ({part.removeprefix('device ')})"
+    if part.startswith("landlock"):
+        return "sandbox.landlock"
+    what, _, process = part.partition(" of ")
+    if process and what != "ids":
+        return f"{_PROCESS_FIELDS.get(what.split(' ')[0], what)} of {process}"
+    return f"sandbox.{_FIELDS[part]}" if part in _FIELDS else f"sandbox.namespaces.{'user' if 'ids' in part else part}"
+
+
+_PROCESS_FIELDS = {"rlimit": "rlimits", "cpus": "affinity", "scheduling": "scheduler"}
+
+
+def _rehearse(made: Any, words: Mapping[str, Any]) -> None:
+    """Make the sandbox once, in a child that leaves nothing behind: what cannot be had is refused before it starts."""
+    from sandbox.rehearse import rehearse
+
+    failed = rehearse(made)
+    if failed is not None:
+        _refuse([failed])
+    if words["network"] is not None:
+        from sandbox import network
+
+        for what, works, _, why, remedy in network.probe():
+            limited = what.startswith("bandwidth")  # needed only where it is asked for
+            if not works and (not limited or any(words["network"]["bandwidth"].values())):
+                _refuse([("network", f"{what}: {why}{'; ' if remedy else ''}{remedy}")])
+
+
+def _refuse(lacking: list[tuple[str, str]]) -> None:
+    lines = "; ".join(f"{field_of(part)}: {why}" for part, why in lacking)
+    raise CannotAccept(69, f"cannot enforce what the task asks for: {lines}. See --isolation best-effort")
+
+
+# -- what may be done
+
+_OF_A_PROCESS = ("capabilities", "rlimits", "nice", "ionice", "scheduler", "affinity", "oom_score_adj")
+
+
+def _privileges(asked: Mapping[str, Any], process: Mapping[str, Any], profile: object) -> Privileges:
+    capabilities = process.get("capabilities")
+    landlock: Mapping[str, Any] | None = asked.get("landlock")
+    rules = None
+    if landlock is not None:
+        rules = Landlock(
+            landlock.get("read"),
+            landlock.get("write"),
+            landlock.get("execute"),
+            bind=landlock.get("bind"),
+            connect=landlock.get("connect"),
+            scoped=[name.replace("_", "-") for name in landlock.get("scope", ())],
+        )
+    return Privileges(
+        capabilities_added=capabilities or (),
+        capabilities_dropped=() if capabilities is None else ("ALL",),
+        seccomp=profile or asked.get("seccomp", "default"),
+        landlock=rules,
+        rlimits={name: ":".join(map(_limit, both)) for name, both in process.get("rlimits", {}).items()},
+        oom_score_adj=process.get("oom_score_adj"),
+        nice=process.get("nice"),
+        ionice=process.get("ionice"),
+        cpus=process.get("affinity"),
+        scheduling=process.get("scheduler"),
+    )
+
+
+def _limit(number: int) -> str:
+    return "unlimited" if number < 0 else str(number)
+
+
+def _landlock(asked: Mapping[str, Any]) -> int:
+    if "landlock" not in asked:
+        return 0
+    from sandbox.privileges.doing import landlock_version
+
+    return landlock_version()
+
+
+def _rows(privileges: Privileges, kernel: Kernel) -> list[Row]:
+    missing = dict(table.lacking(privileges, kernel))
+    rows = [
+        row(what, said, None if what in missing else said, missing.get(what, ""))
+        for what, said in table.describe(privileges)
+    ]
+    known = {what for what, _ in table.describe(privileges)}
+    return rows + [row(what, "asked for", None, why) for what, why in missing.items() if what not in known]
+
+
+def _is_asked(what: str, asked: Mapping[str, Any]) -> bool:
+    kind = what.partition(" ")[0]
+    return " of " in what or kind in asked or (kind == "landlock" and "landlock" in asked)
+
+
+# -- network
+
+
+def _network(task: Mapping[str, Any], holder: str, ports: Mapping[str, int]) -> dict[str, Any]:
+    from sandbox import network
+
+    resources = task["resources"]
+    publish = [
+        {"host": number, "container": number, "protocol": protocol}
+        for number in ports.values()
+        for protocol in ("tcp", "udp")
+    ]
+    bandwidth = {name: resources.get(name) for name in ("egress", "ingress")}
+    return network.up(holder, paths.NETWORKS, publish=publish, bandwidth=bandwidth)
