@@ -16,7 +16,17 @@ from thermos.checkpoint import codec
 from thermos.core.decide import decide
 from thermos.core.evolve import evolve
 from thermos.core.fold import Run
-from thermos.core.records import Abandoned, KillRequested, Launched, Record, Signalled, StageEntered, Supervised
+from thermos.core.records import (
+    Abandoned,
+    KillRequested,
+    Launched,
+    Paused,
+    Record,
+    Signalled,
+    StageEntered,
+    Supervised,
+    Unpaused,
+)
 from thermos.core.state import State, initial
 from thermos.core.task import Backoff, Condition, Process, Rule, Stop, Task, TcpCheck
 from thermos.core.task import HealthCheck as HealthCheckOf
@@ -160,6 +170,14 @@ KILLS = st.lists(
     max_size=3,
 )
 
+#: When everything stands still, and when it goes on. At the same instants as nothing else, too.
+PAUSES = st.sampled_from([(), (), ((0.005, 0.071),), ((1.017, 9.049),), ((0.059, 0.083), (2.531, 60.077))])
+
+
+def pauses(when: tuple[tuple[float, float], ...]) -> list[Paused | Unpaused]:
+    return [each for at, until in when for each in (Paused(at=at, by="somebody"), Unpaused(at=until, by="somebody"))]
+
+
 #: Daemons and everything else that never ends by itself need somebody to end them.
 LATE_KILL = KillRequested(at=300.091, by="the end of the test")
 
@@ -172,7 +190,8 @@ COMPACTIONS = st.frozensets(st.integers(1, 40), min_size=1, max_size=12)
 def worlds(draw: st.DrawFn) -> tuple[PretendedWorld, frozenset[int], frozenset[int], float]:
     """Anything at all: a world, when the supervisor dies in it, when its host reboots, and how long nobody minds."""
     task = draw(tasks(), label="task")
-    world = PretendedWorld(task, draw(scripts(task, ends=False)), [*draw(KILLS, label="kills"), LATE_KILL])
+    requests = [*draw(KILLS, label="kills"), *pauses(draw(PAUSES, label="pauses")), LATE_KILL]
+    world = PretendedWorld(task, draw(scripts(task, ends=False)), requests)
     downtime = draw(st.sampled_from([0.0, 0.0, 0.7, 20.0]), label="downtime")
     return world, draw(DEATHS, label="crashes"), draw(DEATHS, label="reboots"), downtime
 
@@ -400,7 +419,7 @@ def test_the_state_folded_from_a_compacted_journal_is_the_state_that_was_lived(
 def test_a_journal_compacted_anywhere_and_its_writer_killed_anywhere_change_nothing(data: st.DataObject) -> None:
     task = data.draw(tasks(), label="task")
     script = data.draw(scripts(task, ends=False, faithful=True), label="script")
-    kills = [*data.draw(KILLS, label="kills"), LATE_KILL]
+    kills = [*data.draw(KILLS, label="kills"), *pauses(data.draw(PAUSES, label="pauses")), LATE_KILL]
     undisturbed = live(PretendedWorld(task, script, kills))
     compactions = data.draw(COMPACTIONS, label="compactions")
     disturbed = live(
@@ -452,7 +471,7 @@ def test_a_supervisor_killed_anywhere_ends_where_one_that_never_died_does(data: 
     """
     task = data.draw(tasks(), label="task")
     script = data.draw(scripts(task, ends=False, faithful=True), label="script")
-    kills = [*data.draw(KILLS, label="kills"), LATE_KILL]
+    kills = [*data.draw(KILLS, label="kills"), *pauses(data.draw(PAUSES, label="pauses")), LATE_KILL]
     undisturbed = live(PretendedWorld(task, script, kills))
     crashes = data.draw(st.frozensets(st.integers(1, 200), min_size=1, max_size=20), label="crashes")
     world = PretendedWorld(task, script, kills)
@@ -543,3 +562,15 @@ def test_every_cause_is_an_earlier_record(given: Any) -> None:
             assert not isinstance(records[record.cause - 1], Supervised), (
                 "a new supervisor is not the cause of anything"
             )
+
+
+@law
+@given(worlds())
+def test_nothing_is_decided_while_a_task_stands_still_but_that_it_goes_on(given: Any) -> None:
+    world, crashes, reboots, downtime = given
+    history = live(world, crashes=crashes, reboots=reboots, downtime=downtime)
+    still = False
+    for record in history.records():
+        assert not (still and isinstance(record, Launched | StageEntered | Signalled | Abandoned)), record
+        still = isinstance(record, Paused) or (still and not isinstance(record, Unpaused))
+    assert not still
