@@ -14,6 +14,8 @@ from typing import TypeVar
 import msgspec
 import psutil
 
+from sandbox.disk import records
+from sandbox.disk.usage import usage as disk_usage
 from sandbox.usage import Group, of_trees
 from sandbox.usage import Usage as Sample
 from thermos import paths
@@ -39,6 +41,9 @@ class Usage(msgspec.Struct, frozen=True):
     pids: int | None = None  # processes and threads
     read: int | None = None  # bytes from and to block devices
     written: int | None = None
+    disk: int | None = None  # bytes in the sandbox directory, of a task that has a limit of them
+    disk_limit: int | None = None
+    disk_age: float | None = None  # seconds since they were counted
 
 
 class TaskUsage(msgspec.Struct, frozen=True):
@@ -97,12 +102,12 @@ class Sampler:
         self._host = Rate(psutil.boot_time())
 
     def task(self, task: Observed) -> Usage:
-        """The usage of all its processes together."""
+        """The usage of all its processes together, and of the disk space that it has a limit of."""
         if task.accepted is None:
             return Usage()
         if not task.accepted.cgroups:
-            return _total(self._trees(task).values())
-        return self._group(task, "", task.accepted.created_at) or Usage()
+            return _with_disk(task, _total(self._trees(task).values()))
+        return _with_disk(task, self._group(task, "", task.accepted.created_at) or Usage())
 
     def all_of(self, task: Observed) -> TaskUsage:
         """The task's usage and that of each of its processes."""
@@ -110,7 +115,7 @@ class Sampler:
             return TaskUsage(Usage(), {})
         if not task.accepted.cgroups:
             trees = self._trees(task)
-            return TaskUsage(_total(trees.values()), trees)
+            return TaskUsage(_with_disk(task, _total(trees.values())), trees)
         processes: dict[str, Usage] = {}
         for name, run in task.live_runs():
             if usage := self._group(task, paths.leaf_name(name, run.number), run.started_at or run.launched_at):
@@ -170,6 +175,16 @@ class Sampler:
         self._kept[key] = kept  # the newest is last
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)[1].close()
+
+
+def _with_disk(task: Observed, usage: Usage) -> Usage:
+    if task.accepted is None or task.accepted.task.resources.disk is None:
+        return usage
+    found = records.read(records.place(paths.disks_dir(task.root), task.task_id))
+    used = disk_usage(found[1]) if found else None
+    if used is None:
+        return usage
+    return msgspec.structs.replace(usage, disk=used.bytes, disk_limit=used.limit, disk_age=used.age)
 
 
 def _shown(sample: Sample, rate: Rate) -> Usage:

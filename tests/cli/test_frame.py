@@ -73,6 +73,11 @@ LEFT = [
     "tail -n=3 a",
     "tail -n -1 a",
     "read a b",
+    "pause",
+    "unpause a b",
+    "update --ram",
+    "update a --json=1",
+    "doctor a",
 ]
 
 

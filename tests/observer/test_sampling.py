@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from tasks_on_disk import THEN, began, exited, process, put_task
 
 from observer.tasks import Observed, Tasks
 from observer.usage import Rate, Sampler
+from sandbox.disk import limit
 from sandbox.usage import start_ticks
+from thermos import paths
 from thermos.core import records as r
+from thermos.core.task import Resources, Task
 
 
 def test_a_rate_is_since_the_start_and_then_since_the_sample_before() -> None:
@@ -150,3 +154,31 @@ def test_a_host_has_totals() -> None:
     assert 0 < host.memory <= host.memory_total
     assert host.cores is not None
     assert 0 <= host.cores <= host.cores_total
+
+
+def test_the_disk_space_of_a_task_with_a_limit_is_told_and_of_another_is_not(root: str, tmp_path: Path) -> None:
+    sandbox = tmp_path / "limited"
+    sandbox.mkdir()
+    task = Task("t", (process("web"),), 1, 0, 30.0, None, Resources(disk=1 << 20), {})
+    put_task(root, "limited", sandbox=str(sandbox), task=task, cgroups={})
+    assert Sampler().task(only(root)).disk is None  # nobody holds a limit yet
+    disk = limit.begin(str(sandbox), 1 << 20, paths.disks_dir(root), "limited", kinds=["walker"])
+    try:
+        (sandbox / "file").write_bytes(b"x" * 100_000)
+        watched = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.disk", "watch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with watched as watch:
+            assert watch.stdin
+            assert watch.stdout
+            watch.stdin.write(json.dumps(disk) + "\n")
+            watch.stdin.flush()
+            watch.stdout.readline()
+            usage = Sampler().task(only(root))
+            watch.kill()
+        assert usage.disk is not None
+        assert usage.disk >= 100_000
+        assert usage.disk_limit == 1 << 20
+        assert usage.disk_age is not None
+    finally:
+        limit.end(disk)
