@@ -47,6 +47,10 @@ GOOD = [
     "graph a --format svg --output b --durations x=1 --durations y=2",
     "simulate a --fail x=2@3 --kill @5 --until 2h --why",
     "schema",
+    "pause a",
+    "unpause a --root /r",
+    "update a --ram 1GiB --cpu-weight=50 --process p --json",
+    "doctor --missing --json",
 ]
 
 #: Lines that are wrong, or that take knowing more: the quick reader must leave them to click.
