@@ -135,6 +135,15 @@ def test_asked_versus_got_is_told_of_the_newest_limits_and_of_new_ones() -> None
     assert status_of(accepted(memory, pids), state, True, "/r").isolation == (more, pids, cpu)
 
 
+def test_a_limit_that_was_refused_hides_none_that_holds() -> None:
+    memory, cpu = Isolation("memory", "1 MiB", "1 MiB"), Isolation("cpu of q", "1 cores", "1 cores")
+    less, none = Isolation("memory", "1 KiB", None, "it holds more"), Isolation("cpu of q", "2 cores", None, "gone")
+    state = folded(
+        ACTIVE, Updated(at=1.0, limits={}, rows=(cpu,), process=1), Updated(at=2.0, limits={}, rows=(less, none))
+    )
+    assert status_of(accepted(memory), state, True, "/r").isolation == (memory, cpu)
+
+
 def test_a_part_of_the_sandbox_is_told_as_the_file_asks_for_it() -> None:
     state = folded(ACTIVE)
     state.got, state.missing = {"pid": "private"}, {"volume /a": "it is not there"}

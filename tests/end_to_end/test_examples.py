@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -275,5 +276,67 @@ def test_pairs_are_built_and_tested_each_with_its_own(host: Host) -> None:
         assert sorted(packed.getnames()) == ["built.core.fast", "built.core.safe", "built.rim.safe"]
 
 
+def test_a_quiet_task_does_its_work_and_nothing_besides(host: Host) -> None:
+    mode = "strict" if os.geteuid() == 0 else "best-effort"
+    assert host.run("quiet.yaml", "quiet", "--isolation", mode) == 0
+    task = host.status("quiet")
+    assert Path(task["sandbox"], "top").read_text() == "999\n998\n997\n"
+    assert log(task, "work", 0, "stdout") == "64\n10\n"
+    refused = ["no sockets", "no programs of its own", "no large files", "no files of the host"]
+    assert log(task, "tries", 0, "stdout").splitlines() == refused
+    rows = {row["what"]: row["got"] for row in task["isolation"]}
+    assert rows["capabilities of work"] == "none"
+    assert rows["landlock execute"] == "/usr"
+
+
+def test_a_task_runs_in_a_root_that_was_made_for_it(host: Host) -> None:
+    here = host.root.parent / "elsewhere"
+    here.mkdir()
+    image, file = here / "root.tar", shutil.copy(EXAMPLES / "image.yaml", here)
+    subprocess.run([EXAMPLES / "parts/make-root", image, "bash", "ls", "cat"], check=True, timeout=DEADLINE)
+    mode = "strict" if os.geteuid() == 0 else "best-effort"
+    assert host.run(file, "image", "--isolation", mode) == 0
+    task = host.status("image")
+    assert log(task, "look", 0, "stdout").split() == ["inside:", "bash", "cat", "ls"]
+    assert log(task, "again", 0, "stdout") == "changed\n"
+    assert {row["what"]: row["got"] for row in task["isolation"]}["root"] == image.name
+
+
+@pytest.mark.root
+def test_a_sandboxed_service_has_a_network_of_its_own_and_is_reached_by_its_port(host: Host) -> None:
+    assert host.run("sandboxed.yaml", "sandboxed", "--detach") == 0
+    until(lambda: processes(host.status("sandboxed"))["look"]["state"] == "SUCCESS", "nobody is healthy")
+    task = host.status("sandboxed")
+    name, *interfaces = log(task, "look", 0, "stdout").splitlines()
+    assert (name, sorted(interfaces)) == ("docs", ["eth0", "lo"])
+    assert "Read-only file system" in log(task, "look", 0, "stderr")
+    with urllib.request.urlopen(f"http://127.0.0.1:{task['ports']['http']}/", timeout=DEADLINE) as page:
+        assert b"bash/" in page.read()
+    assert [line for line in task["isolation"] if line["got"] is None] == []
+
+    assert host.thermos("update", "sandboxed", "--ram", "512MiB").stdout.startswith("ram: 512 MiB")
+    assert host.thermos("pause", "sandboxed").returncode == 0
+    assert host.status("sandboxed")["paused"]
+    assert host.thermos("unpause", "sandboxed").returncode == 0
+    assert host.thermos("kill", "sandboxed").returncode == 0
+    assert host.thermos("wait", "sandboxed").returncode == 143
+
+
+@pytest.mark.root
+def test_the_library_alone_starts_a_command_in_a_sandbox_as_the_readme_says() -> None:
+    program = EXAMPLES / "alone.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.stderr == ""
+    assert sorted(done.stdout.splitlines()) == [
+        "2",
+        "box",
+        "status 1 without []",
+        "touch: cannot touch '/etc/not': Read-only file system",
+    ]
+    _, _, code = program.read_text().partition("\n")
+    assert f"```python\n{code}```\n" in (EXAMPLES.parent / "README.md").read_text()
+
+
 def test_what_several_examples_share_is_in_parts() -> None:
-    assert [path.name for path in (EXAMPLES / "parts").iterdir()] == ["limits.toml"]
+    parts = ["limits.toml", "make-root", "no-sockets.json"]
+    assert sorted(path.name for path in (EXAMPLES / "parts").iterdir()) == parts

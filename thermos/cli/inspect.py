@@ -50,7 +50,7 @@ _SECONDS = frozenset(
     )
 )
 _RANGES = frozenset(("success_codes", "codes"))
-_BYTES = frozenset(("ram", "disk"))
+_BYTES = frozenset(("ram", "disk", "ram_low", "ram_high", "swap", "tmp", "shm"))
 _OF_EACH = "HOME LOGNAME USER PATH THERMOS_TASK_ID THERMOS_PROCESS THERMOS_RUN THERMOS_SANDBOX"
 
 

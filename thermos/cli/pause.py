@@ -11,7 +11,7 @@ from .kind import TASK_ID
 
 HELP = """Make all processes of a task stand still, until `thermos unpause`, or until the task is killed.
 
-Nothing new is started meanwhile, no health check is made, and no time to stop runs out.
+Nothing new is started meanwhile, no health check is made, and no time to stop runs out. One that is paused stays so.
 """
 
 ARGUMENTS = (TASK_ID,)

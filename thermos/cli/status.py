@@ -88,16 +88,18 @@ def _show_each(found: Sequence[TaskStatus]) -> None:
         _print_table(console, ("PROCESS", "STATE", "RUN", "PID", "STARTED", "TOOK", "FAILURES", "HOW IT ENDED"), rows)
         if task.isolation:
             console.print()
-            isolation = _isolation(task.isolation)
-            _print_table(console, ("ISOLATION", "ASKED", "GOT"), isolation)
+            lines, usual = _isolation(task.isolation)
+            _print_table(console, ("ISOLATION", "ASKED", "GOT"), lines)
+            if usual:
+                console.print(f"private: {', '.join(usual)}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _isolation(lines: Iterable[Isolation]) -> list[tuple[str, str, str]]:
-    """A row each, but one for all that is private as it is without anybody's asking."""
+def _isolation(lines: Iterable[Isolation]) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """A row each, and the names of what is private, as it is without anybody's asking."""
     lines = list(lines)
     usual = [line.what for line in lines if line.asked == line.got == "private"]
     rows = [(i.what, i.asked, i.got or f"not given: {i.why_not or 'unknown'}") for i in lines if i.what not in usual]
-    return [*rows, (", ".join(usual), "private", "private")] if usual else rows
+    return rows, usual
 
 
 def _facts(task: TaskStatus) -> list[tuple[str, str]]:

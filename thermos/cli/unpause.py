@@ -9,7 +9,7 @@ from thermos.checkpoint import tasks
 from .asking import ask_once
 from .kind import TASK_ID
 
-HELP = """Let a task go on that was paused."""
+HELP = """Let a task go on that was paused; to one that was not it does nothing."""
 
 ARGUMENTS = (TASK_ID,)
 

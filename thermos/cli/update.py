@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from thermos.checkpoint import tasks
+from thermos.config.kinds import Shaped
 from thermos.config.reading import UNKNOWN, Reading
 from thermos.config.scalars import scalar
 from thermos.config.schema import WITHIN
+from thermos.runtime.limits import field_of
 
 from . import statuses
 from .asking import ask_once
@@ -49,14 +51,17 @@ OPTIONS = (
 def run(given: dict[str, Any]) -> int:
     limits = {name: _value(name, given[name]) for name in LIMITS if given[name] is not None}
     if not limits:
-        raise Cannot(f"cannot update {given['task_id']}: say what, as in --ram 1GiB", statuses.USAGE)
+        raise Cannot(
+            f"cannot update {given['task_id']}: no limit is named; say which, as in --ram 1GiB", statuses.USAGE
+        )
     message: dict[str, object] = {"request": "update", "limits": limits, "process": given["process"]}
     rows = ask_once(given["root"], tasks.read_accepted(given["root"], given["task_id"]), message)["rows"]
     if given["json"]:
         print_json(rows)
     else:
         for row in rows:
-            print(f"{row['what']}: {row['got'] or 'unchanged: ' + row['why_not']}")
+            field = field_of(row["what"]).removeprefix("resources.")
+            print(f"{field}: {row['got'] or 'unchanged: ' + row['why_not']}")
     return statuses.UNAVAILABLE if any(row["got"] is None for row in rows) else 0
 
 
@@ -64,8 +69,13 @@ def _value(name: str, text: str) -> Any:
     """What a word on the command line means, as in a task file; None for no limit. Raises Cannot."""
     if text == "none":
         return None
+    option = f"--{name.replace('_', '-')}"
+    if not text:
+        raise Cannot(f"cannot use {option}: it is empty; none takes the limit away", statuses.USAGE)
     reading = Reading({}, complete=True)
-    value = WITHIN.fields[name].kind.read(scalar(text), (name,), reading)
+    kind = WITHIN.fields[name].kind
+    written = text if isinstance(kind, Shaped) else scalar(text)  # a list of processors may be one number
+    value = kind.read(written, (name,), reading)
     if value is UNKNOWN:
-        raise Cannot(f"cannot use --{name.replace('_', '-')} {text}: {reading.findings[0].why}", statuses.USAGE)
+        raise Cannot(f"cannot use {option} {text}: {reading.findings[0].why}", statuses.USAGE)
     return value

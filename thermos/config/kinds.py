@@ -353,7 +353,8 @@ class Shaped(Text):
 
     def accept(self, value: Value) -> str:
         if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
-            raise ValueError(f"expected {self.expected}, got {shown(value)}")
+            number = isinstance(value, int) and not isinstance(value, bool) and re.fullmatch(self.pattern, str(value))
+            raise ValueError(f"expected {self.expected}, got {shown(value)}{'; put it in quotes' if number else ''}")
         return super().accept(value)
 
 

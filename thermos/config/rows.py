@@ -84,6 +84,7 @@ _MOUNTED = ("rootfs", "read_only", "volumes", "devices", "tmp", "shm", "hidepid"
 
 def finish_sandbox(sandbox: dict[str, Any], path: Path, reading: Reading) -> Any:
     """`thermos.core.task.Sandbox`."""
+    _refuse_one_place_for_two(sandbox.get("volumes", UNKNOWN), (*path, "volumes"), reading)
     namespaces: Any = sandbox.get("namespaces", {})
     if namespaces is UNKNOWN:
         return sandbox
@@ -94,6 +95,15 @@ def finish_sandbox(sandbox: dict[str, Any], path: Path, reading: Reading) -> Any
     if namespaces.get("pid") is False and sandbox.get("hidepid") is True:
         reading.refuse((*path, "hidepid"), "it takes a pid namespace: see 'namespaces'", relation=True)
     return sandbox
+
+
+def _refuse_one_place_for_two(volumes: Any, path: Path, reading: Reading) -> None:
+    first: dict[str, int] = {}
+    for number, volume in enumerate(() if volumes is UNKNOWN else volumes):
+        place = UNKNOWN if volume is UNKNOWN else volume["container_path"]
+        if isinstance(place, str) and first.setdefault(place.rstrip("/"), number) != number:
+            why = f"volumes[{first[place.rstrip('/')]}] is there already"
+            reading.refuse((*path, number, "container_path"), why, relation=True)
 
 
 def finish_task(task: dict[str, Any], path: Path, reading: Reading) -> Any:

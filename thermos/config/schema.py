@@ -42,6 +42,7 @@ NAME = Text(may_be_empty=False)
 FILES = ListOf(Text(may_be_empty=False), "the name of a file or a list of them", or_one=True)
 
 PATH = Shaped(ABSOLUTE, "an absolute path")
+HOST = Shaped(r"[A-Za-z0-9][A-Za-z0-9.\-]{0,63}", "a host name of up to 64 letters, digits, dots and dashes")
 CPU_LIST = Shaped(CPUS, "numbers of processors, such as '0-2,5'")
 
 IO = Record(
@@ -136,7 +137,7 @@ SANDBOX = Record(
         ),
         "tmp": Field(BYTES, omit=True),
         "shm": Field(BYTES, omit=True),
-        "hostname": Field(Shaped(r"[A-Za-z0-9][A-Za-z0-9.\-]{0,63}", "a host name"), omit=True),
+        "hostname": Field(HOST, omit=True),
         "hidepid": Field(Flag(), omit=True),
         "masks": Field(Flag(), omit=True),
         "namespaces": Field(NAMESPACES, omit=True),

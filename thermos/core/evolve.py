@@ -522,7 +522,9 @@ def _updated(state: State, record: r.Updated, seq: int) -> None:
     state.asked = None
     number = -1 if record.process is None else record.process
     state.limits[number] = {**state.limits.get(number, {}), **record.limits}
-    state.rows.update((row.what, row) for row in record.rows)
+    for row in record.rows:
+        if row.got is not None or row.what not in state.rows:  # what was refused left the limit as it was
+            state.rows[row.what] = row
 
 
 def _exceeded(state: State, record: r.Exceeded, seq: int) -> None:

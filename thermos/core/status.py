@@ -73,7 +73,7 @@ def status_of(accepted: Accepted, state: State, supervised: bool, root: str) -> 
     )
     known = {row.what for row in accepted.isolation}
     limits = (
-        *(state.rows.get(row.what, row) for row in accepted.isolation),
+        *(_newer(row, state.rows.get(row.what)) for row in accepted.isolation),
         *(row for what, row in state.rows.items() if what not in known),
     )
     return TaskStatus(
@@ -95,6 +95,11 @@ def status_of(accepted: Accepted, state: State, supervised: bool, root: str) -> 
         ),
         isolation=limits + parts,
     )
+
+
+def _newer(row: Isolation, changed: Isolation | None) -> Isolation:
+    """What holds of a limit: what was refused left it as it was."""
+    return row if changed is None or (changed.got is None and row.got is not None) else changed
 
 
 def health_of(task: TaskStatus, process: str | None = None) -> tuple[Health, str]:
