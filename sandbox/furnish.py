@@ -26,6 +26,8 @@ _IFF_UP = 1
 _IFREQ = struct.Struct("16sH22x")
 
 _HERE = -100  # AT_FDCWD
+#: Of an image neither device nodes nor set-user-ID programs mean anything.
+_OF_A_ROOT = ops.NOSUID | ops.NODEV
 _READ_ONLY_EMPTY = "mode=0555,nr_inodes=1"
 
 
@@ -75,10 +77,11 @@ def _why_not_taken(number: int | None, recursive: bool) -> str:
 class _Site:
     """What is being furnished: its root, and what is held until it has its place."""
 
-    __slots__ = ("_own", "_root", "held")
+    __slots__ = ("_hosts", "_own", "_root", "held")
 
     def __init__(self, held: dict[str, int]) -> None:
         self.held = held
+        self._hosts: list[str] | None = None  # where the host had mounted something, once somebody asked
         self._root = -1
         self._own: set[int] = set()  # ids of mounts in which what is missing is made
 
@@ -92,6 +95,7 @@ class _Site:
     def root(self, fd: int) -> None:
         self._root = fd
         self._own.add(_mount_id(fd))
+        self._hosts = []  # gone with the old root
 
     def leave_root(self) -> None:
         """It is not the root any more."""
@@ -129,6 +133,17 @@ class _Site:
         finally:
             os.close(inside)
         return self.find(path)
+
+    def let_go(self, path: str) -> None:
+        """Unmount here what the host has mounted below a directory that is about to be covered."""
+        if self._hosts is None:
+            self._hosts = [mounted for _, _, mounted, _ in _mounts()]
+        for mounted in reversed(self._hosts):  # the latest lies above
+            if mounted.startswith(path.rstrip("/") + "/"):
+                try:
+                    syscalls.umount(mounted, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+                except OSError:
+                    pass  # it went with another; or, in a user namespace, is locked, or nowhere that we may go
 
     def mount(self, fstype: str, target: int, path: str, flags: int, data: str) -> None:
         """A fresh file system at a descriptor, by way of the working directory: a path could lead elsewhere by now.
@@ -285,6 +300,8 @@ def _put(site: _Site, name: str, path: str, attributes: int) -> None:
 
 
 def _filesystem(site: _Site, fstype: str, path: str, flags: int, data: str) -> None:
+    if fstype == "tmpfs":
+        site.let_go(path)
     site.mount(fstype, site.find_or_make(path), path, flags, data)
 
 
@@ -293,6 +310,7 @@ def _cover(site: _Site, path: str) -> None:
         target = site.find(path)
     except FileNotFoundError:
         return
+    site.let_go(path)
     site.mount("tmpfs", target, path, ops.NOSUID | ops.NODEV | ops.NOEXEC, "mode=0755")
 
 
@@ -333,7 +351,7 @@ def _overlay(
     if user:
         data += ",userxattr"  # a user namespace's root may write no trusted.*
     try:
-        syscalls.mount("overlay", top, "overlay", 0, data)
+        syscalls.mount("overlay", top, "overlay", _OF_A_ROOT, data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, lower[0]) from None
     for fd in fds.values():
@@ -373,13 +391,13 @@ def _directory(site: _Site, path: str) -> None:
     at = path
     if tree >= 0 and not os.access(path, os.X_OK):  # root inside need not get there, and needs no more than this
         at = "/tmp"
-    _attach(take(path, True) if tree < 0 else tree, _layer(at), path, 0)
+    _attach(take(path, True) if tree < 0 else tree, _layer(at), path, _OF_A_ROOT)
     site.root = _layer(at)
 
 
-def _read_only(site: _Site, recursive: bool) -> None:
-    if not _restrict(site.root, ops.RDONLY, recursive):
-        _restrict_attached(site.root, ops.RDONLY, recursive)
+def _read_only(site: _Site, recursive: bool, attributes: int) -> None:
+    if not _restrict(site.root, attributes, recursive):
+        _restrict_attached(site.root, ops.RDONLY, recursive)  # no more: `_devices` could not undo it
 
 
 def _pivot(site: _Site) -> None:
@@ -406,7 +424,12 @@ def _devices(site: _Site, devices: Sequence[tuple[str, int, int]], links: Sequen
             own = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=hosts)
             tree = syscalls.clone_tree(own, False)
             os.close(own)
-            _attach(tree, os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=fresh), f"/dev/{name}", 0)
+            try:
+                syscalls.mount_setattr(tree, 0, False, clear=ops.NODEV)  # which all of the host's may have by now
+            except OSError as error:
+                if error.errno != errno.ENOSYS:
+                    raise
+            _attach(tree, os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=fresh), f"/dev/{name}", ops.RDONLY)
     os.umask(mask)
     for name, to in links:
         os.symlink(to, name, dir_fd=fresh)
@@ -422,7 +445,8 @@ def _mask(site: _Site, path: str) -> None:
     if stat.S_ISDIR(os.fstat(target).st_mode):
         site.mount("tmpfs", target, path, ops.RDONLY | ops.NOSUID | ops.NODEV | ops.NOEXEC, _READ_ONLY_EMPTY)
     else:
-        _attach(take("/dev/null", False), target, path, ops.NOSUID | ops.NOEXEC)
+        # Of a root of its own this may be the host's: a device is written all the same, but its owner and mode are not.
+        _attach(take("/dev/null", False), target, path, ops.RDONLY | ops.NOSUID | ops.NOEXEC)
 
 
 def _freeze(site: _Site, path: str) -> None:

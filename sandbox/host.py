@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .cgroups import freezer, tree
 from .plan import plan
 from .rehearse import rehearse
-from .spec import Limits, Spec, Users, Volume
+from .spawn import Failure
+from .spec import Limits, Root, Spec, Users, Volume
 
 
 class Fact(NamedTuple):
@@ -34,8 +35,12 @@ class Ground(NamedTuple):
     state: str
 
 
-_AS_ROOT = "run as root"
-_CONTAINER = "run as root, and outside of a container that forbids it"
+_POWER = "run as root with CAP_SYS_ADMIN: outside of a container, or in one that is given it"
+_USERS = (
+    "allow user namespaces: sysctl user.max_user_namespaces above 0; where there is such a setting, "
+    "kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)"
+)
+_IDS = "run as root with CAP_SYS_ADMIN, on Linux 5.12 or newer and a file system that maps ids (ext4, xfs, btrfs)"
 
 
 def probe(ground: Ground) -> Iterator[Fact]:
@@ -47,26 +52,39 @@ def probe(ground: Ground) -> Iterator[Fact]:
 # -- namespaces and what is seen through them
 
 
+class _Caller(NamedTuple):
+    """What a plain user's sandboxes need besides: a user namespace with the user's own id alone."""
+
+    namespaces: tuple[str, ...]
+    users: Users | None
+    remedy: str
+
+    @property
+    def is_root(self) -> bool:
+        return self.users is None
+
+
+def _caller() -> _Caller:
+    if os.geteuid() == 0:
+        return _Caller((), None, _POWER)
+    return _Caller(("user",), Users.one(os.geteuid(), os.getegid()), _USERS)
+
+
 def _namespaces(ground: Ground) -> Iterator[Fact]:
-    alone = os.geteuid() != 0
-    users = Users.one(os.geteuid(), os.getegid()) if alone else None
-    extra = ("user",) if alone else ()
+    caller = _caller()
     for name in ("pid", "mount", "ipc", "uts", "cgroup", "net", "time"):
-        spec = Spec((*extra, name), users=users, tmp=False, clocks=(1.0, 1.0) if name == "time" else None)
-        yield _made(f"{name} namespace", spec, (name,), _CONTAINER)
-    ids = users or Users.range(524288)
-    yield _made("user namespace", Spec(("user",), users=ids, tmp=False), ("user",), _USERS)
-
-
-_USERS = "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0"
+        clocks = (1.0, 1.0) if name == "time" else None
+        spec = Spec((*caller.namespaces, name), users=caller.users, tmp=False, clocks=clocks)
+        yield _made(f"{name} namespace", spec, name, caller.remedy)
+    ids = caller.users or Users.range(_FIRST_ID)
+    yield _made("user namespace", Spec(("user",), users=ids, tmp=False), "user", _USERS)
 
 
 def _views(ground: Ground) -> Iterator[Fact]:
-    alone = os.geteuid() != 0
-    users = Users.one(os.geteuid(), os.getegid()) if alone else None
-    names = ("user", "pid", "mount", "ipc") if alone else ("pid", "mount", "ipc")
+    caller = _caller()
+    names = (*caller.namespaces, "pid", "mount", "ipc")
     here = ground.directory
-    trials: list[tuple[str, str, dict[str, object]]] = [
+    trials: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("private /tmp with a size", "/tmp", {"tmp_size": 1 << 20}),
         ("own /proc", "/proc", {}),
         ("hidepid", "/proc", {"hidepid": True}),
@@ -74,41 +92,55 @@ def _views(ground: Ground) -> Iterator[Fact]:
         ("read-only host", "read-only root", {"read_only": True}),
         ("masked kernel paths", "masks", {"masks": True}),
         ("volumes", "volume /mnt", {"volumes": [Volume(here, "/mnt")]}),
-    ]
+        ("root file system of layers", "root", {"root": Root([here], size=1 << 20)}),
+    )
     for what, part, asked in trials:
-        spec = Spec(names, users=users, **asked)  # type: ignore[arg-type]  # the table above fits it
-        yield _made(what, spec, (part,), _CONTAINER)
-    if not alone:
-        spec = Spec((*names, "user"), users=Users.range(524288), sandbox=here, sandbox_id_mapped=True)
-        yield _made("id-mapped mounts", spec, ("ids of sandbox",), "Linux 5.12 and a file system that knows them")
+        yield _made(what, Spec(names, users=caller.users, **asked), part, caller.remedy)
+    if caller.is_root:
+        spec = Spec((*names, "user"), users=Users.range(_FIRST_ID), sandbox=here, sandbox_id_mapped=True)
+        yield _made("id-mapped mounts", spec, "ids of sandbox", _IDS)
 
 
-def _made(what: str, spec: Spec, required: tuple[str, ...], remedy: str) -> Fact:
+#: Ids that no account has: https://systemd.io/UIDS-GIDS keeps them for containers.
+_FIRST_ID = 524288
+
+
+def _made(what: str, spec: Spec, required: str, remedy: str) -> Fact:
     try:
-        failed = rehearse(plan(spec, required))
-    except Exception as error:  # whatever it is, it is what this host does
-        return Fact(what, False, "", str(error), remedy)
-    if failed is None:
-        return Fact(what, True, "made in a child", "", "")
-    return Fact(what, False, "", f"{failed[0]}: {failed[1]}", remedy)
+        failed = rehearse(plan(spec, (required,)))
+    except OSError as error:
+        return Fact(
+            what, False, "", f"cannot start a process that tries it: {error.strerror}", "raise its limit of them"
+        )
+    except Failure as failure:
+        return Fact(what, False, "", failure.text, "find out who killed it: the limit of memory, say")
+    if failed is not None:
+        return Fact(what, False, "", failed[1], remedy)
+    return Fact(what, True, "made in a child", "", "")
 
 
 # -- groups
 
-_LIMITS = {
-    "cpu": Limits(cpu=0.5),
-    "cpu weight": Limits(cpu_weight=50),
-    "cpu burst": Limits(cpu=0.5, cpu_burst=0.1),
-    "cpuset": Limits(cpus="0"),
-    "memory": Limits(memory=64 << 20),
-    "memory low": Limits(memory_low=1 << 20),
-    "memory high": Limits(memory_high=32 << 20),
-    "swap": Limits(memory=64 << 20, swap=0),
-    "oom of the whole run": Limits(oom="group"),
-    "pids": Limits(pids=10),
-    "io weight": Limits(io_weight=50),
-    "devices": Limits(devices=()),
-}
+#: A controller is there for groups below one when that one's cgroup.subtree_control names it.
+_DELEGATE = "have the {} controller delegated to the group that thermos is in (systemd: Delegate=yes)"
+_VERSION_2 = "mount version 2 of cgroups alone (boot with systemd.unified_cgroup_hierarchy=1)"
+
+#: (what, limits to try, what would help).
+_LIMITS = (
+    ("cpu", Limits(cpu=0.5), _DELEGATE.format("cpu")),
+    ("cpu weight", Limits(cpu_weight=50), _DELEGATE.format("cpu")),
+    ("cpu burst", Limits(cpu=0.5, cpu_burst=0.1), f"Linux 5.14 or newer; {_DELEGATE.format('cpu')}"),
+    ("cpuset", Limits(cpus="0"), _DELEGATE.format("cpuset")),
+    ("memory", Limits(memory=64 << 20), _DELEGATE.format("memory")),
+    ("memory low", Limits(memory_low=1 << 20), _DELEGATE.format("memory")),
+    ("memory high", Limits(memory_high=32 << 20), f"{_VERSION_2}; {_DELEGATE.format('memory')}"),
+    ("swap", Limits(memory=64 << 20, swap=0), f"boot with swapaccount=1; {_DELEGATE.format('memory')}"),
+    ("oom of the whole run", Limits(oom="group"), f"{_VERSION_2}; {_DELEGATE.format('memory')}"),
+    ("pids", Limits(pids=10), _DELEGATE.format("pids")),
+    ("io weight", Limits(io_weight=50), "modprobe bfq, and write bfq to /sys/block/DISK/queue/scheduler"),
+    ("devices", Limits(devices=()), _POWER),
+)
+_IO = "a directory on a disk of its own, or a partition of one; and " + _DELEGATE.format("io (version 1: blkio)")
 
 
 def _groups(ground: Ground) -> Iterator[Fact]:
@@ -121,18 +153,19 @@ def _groups(ground: Ground) -> Iterator[Fact]:
     try:
         version = tree.version(group)
         yield Fact("cgroups", True, f"version {version}, below {', '.join(sorted({*tree.own().values()}))}", "", "")
-        for what, limits in {**_LIMITS, "io": Limits(io=[(ground.directory, 1 << 30, 1 << 30, None, None)])}.items():
-            yield _limited(what, group, limits)
+        io = Limits(io=[(ground.directory, 1 << 30, 1 << 30, None, None)])
+        for what, limits, remedy in (*_LIMITS, ("io", io, _IO)):
+            yield _limited(what, group, limits, remedy)
         yield _frozen(group)
     finally:
         tree.remove_tree(group)
 
 
-def _limited(what: str, group: dict[str, str], limits: Limits) -> Fact:
+def _limited(what: str, group: dict[str, str], limits: Limits, remedy: str) -> Fact:
     answers = tree.limit(group, limits)
     missing = [why for _, _, got, why in answers if got is None]
     if missing:
-        return Fact(f"limit: {what}", False, "", missing[0], "a kernel, and a parent group, that have this controller")
+        return Fact(f"limit: {what}", False, "", missing[0], remedy)
     return Fact(f"limit: {what}", True, f"set and read back: {', '.join(str(got) for _, _, got, _ in answers)}", "", "")
 
 
@@ -157,13 +190,21 @@ def _privileges(ground: Ground) -> Iterator[Fact]:
 def _network(ground: Ground) -> Iterator[Fact]:
     from . import network
 
-    return (Fact(*row)._replace(what=f"private network: {row[0]}") for row in network.probe())
+    try:
+        rows = network.probe()
+    except OSError as error:
+        yield Fact("private network", False, "", f"cannot start the program that tries it: {error}", _POWER)
+        return
+    for row in rows:
+        yield Fact(*row)._replace(what=f"private network: {row[0]}")
 
 
 def _disk(ground: Ground) -> Iterator[Fact]:
     from .disk.probe import probe as tried
 
-    return (Fact(*row) for row in tried(ground.directory, ground.state))
+    for row in tried(ground.directory, ground.state):
+        fact = Fact(*row)
+        yield fact if fact.works or fact.remedy else fact._replace(remedy=_POWER)
 
 
 def _images(ground: Ground) -> Iterator[Fact]:

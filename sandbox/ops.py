@@ -75,7 +75,11 @@ def filesystem(part: str, fstype: str, target: str, flags: int, data: str = "") 
 
 
 def cover(part: str, target: str) -> Op:
-    """An empty directory over a directory, if there is one. `seal` makes it read-only when all in it is there."""
+    """An empty directory over a directory, if there is one. `seal` makes it read-only when all in it is there.
+
+    What was mounted below is mounted here no more: a disk that its owner unmounts would stay in use. In a user
+    namespace it stays: the kernel keeps mounts together that come from a more privileged one.
+    """
     return ("mount", part, "cover", (target,))
 
 
@@ -91,9 +95,9 @@ def directory(path: str) -> Op:
     return ("mount", "root", "directory", (path,))
 
 
-def read_only(recursive: bool) -> Op:
-    """The root; `recursive`: and all that is mounted below it by now."""
-    return ("mount", "read-only root", "read_only", (recursive,))
+def read_only(recursive: bool, attributes: int = RDONLY) -> Op:
+    """The root; `recursive`: and all that is mounted below it by now. `attributes`: MOUNT_ATTR_*."""
+    return ("mount", "read-only root", "read_only", (recursive, attributes))
 
 
 def pivot() -> Op:

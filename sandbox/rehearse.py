@@ -20,7 +20,7 @@ _MAKE = "make "
 
 
 def rehearse(plan: Plan) -> tuple[str, str] | None:
-    """The first required part of a plan that cannot be had, and why. None: every one can.
+    """The first part of a plan that cannot be had, and without which what is required cannot either; and why. Or None.
 
     What is not required and cannot be had either is left out, as it would be. Raises OSError where no process can be
     forked, and `spawn.Failure` where one was killed.
@@ -30,9 +30,11 @@ def rehearse(plan: Plan) -> tuple[str, str] | None:
         if failure is None:
             return None
         part, why = failure
-        if part in plan.required or part not in parts(plan):
+        left = without(plan, part)
+        lost = set(parts(plan)) - set(parts(left))  # less a namespace: less all that belongs to it
+        if part not in lost or not plan.required.isdisjoint(lost):
             return part, why
-        plan = without(plan, part)
+        plan = left
 
 
 def _attempt(plan: Plan) -> tuple[str, str] | None:

@@ -45,6 +45,8 @@ NEVER_EXECUTED = 127
 #: the birth into a cgroup: the child is born here then, moves by itself, and says what is wrong with that.
 _NO_FORK_AT_ALL = (errno.EAGAIN, errno.ENOMEM)
 
+_HERE = -100  # AT_FDCWD
+
 #: The steps of one that goes between.
 _ENTER, _FORK = "enter its namespaces", "fork"
 
@@ -77,7 +79,7 @@ class Place:
     Of a user namespace `credentials` are ids inside, and where it has more than one of them they must be given.
     """
 
-    __slots__ = ("cgroups", "credentials", "directory", "enter", "init", "logs", "output", "privileges")
+    __slots__ = ("cgroups", "credentials", "directory", "enter", "init", "inside", "logs", "output", "privileges")
 
     def __init__(
         self,
@@ -96,14 +98,17 @@ class Place:
         self.credentials = credentials
         self.init = init
         self.enter = enter
+        self.inside = bool(enter & syscalls.CLONE_NEWNS)  # of other mounts than whoever forks it
         self.output = output
         self.privileges = privileges
 
     def but(self, cgroups: Sequence[str | int], enter: int) -> Place:
         """The same place with less left to do."""
-        return Place(
+        left = Place(
             self.directory, self.logs, cgroups, self.credentials, self.init, enter, self.output, self.privileges
         )
+        left.inside = self.inside
+        return left
 
 
 class Order:
@@ -367,13 +372,13 @@ def _become(place: Place, gate: _Gate) -> None:
     order = gate.wait()
     if order is None:
         if place.output < 0:
-            _remove_logs(place.logs)
+            _remove_logs(place)
         os._exit(NEVER_EXECUTED)
     if not os.stat(".").st_nlink or (place.output < 0 and not os.fstat(1).st_nlink):
         _go_inside(place, gate)  # while it waited, somebody removed them
     if order.cwd:
         gate.step = "enter its working directory"
-        os.chdir(order.cwd)
+        _enter(order.cwd, place)
     if _descriptors is not None:  # not sooner: until execve it holds open what its parent does
         soft, _ = _descriptors
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -433,16 +438,39 @@ def _take_place(place: Place, gate: _Gate) -> None:
 
 def _go_inside(place: Place, gate: _Gate) -> None:
     gate.step = "enter its directory"
-    os.chdir(place.directory)
+    _enter(place.directory, place)
     if not os.stat(".").st_nlink:  # a mount inside still leads to it
         raise FileNotFoundError(errno.ENOENT, "it has been removed", place.directory)
     if place.output >= 0:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(_open_null(), 0)
         os.dup2(place.output, 1)
         os.dup2(place.output, 2)
         return
     gate.step = "open its logs"
-    _open_logs(place.logs)
+    _open_logs(place)
+
+
+def _enter(path: str, place: Place) -> None:
+    fd = _directory(path, place)
+    os.fchdir(fd)
+    os.close(fd)
+
+
+def _directory(path: str, place: Place, start: int | None = None) -> int:
+    """A descriptor of a directory; in a mount namespace by a path that leads through its own files alone.
+
+    What we hold open of the host's (as whoever forks us may) is to be had by a link to /proc/self/fd/NUMBER, and by ..
+    all that is above it: a task that lays one would be outside (CVE-2024-21626 was that in runc).
+    """
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    if not place.inside:
+        return os.open(path, flags, dir_fd=start)
+    try:
+        return syscalls.openat2(_HERE if start is None else start, path, flags, syscalls.RESOLVE_NO_MAGICLINKS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(error.errno, "a link in it leads in a circle, or through what a process has open", path) from None
 
 
 def _exec(argv: list[str], env: Mapping[str, str]) -> None:
@@ -469,35 +497,73 @@ def _execute(path: str, argv: list[str], env: Mapping[str, str]) -> None:
         raise FileNotFoundError(errno.ENOENT, "the interpreter it asks for does not exist", path) from None
 
 
-def _open_logs(logs: str) -> None:
+def _open_logs(place: Place) -> None:
     """Descriptors 0, 1, 2. As the task's user, so a link laid here reaches nothing that the user cannot reach."""
-    path = ""
-    for part in logs.split("/"):
-        path += part
-        try:
-            os.mkdir(path, 0o755)
-        except FileExistsError:
-            pass
-        path += "/"
+    directory = _log_directory(place)
+    null = _open_null()
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO nobody reads is an error
-    null = os.open(os.devnull, os.O_RDONLY)
-    out = os.open(path + "stdout", flags, 0o644)
-    err = os.open(path + "stderr", flags, 0o644)
-    for fd, name in ((out, "stdout"), (err, "stderr")):
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", path + name)
-        os.set_blocking(fd, True)
+    out = _open_log("stdout", flags, directory, place)
+    err = _open_log("stderr", flags, directory, place)
+    os.close(directory)
     os.dup2(null, 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
 
 
-def _remove_logs(logs: str) -> None:
-    """Of a run that never was."""
+def _open_log(name: str, flags: int, directory: int, place: Place) -> int:
     try:
-        os.unlink(f"{logs}/stdout")
-        os.unlink(f"{logs}/stderr")
-        os.rmdir(logs)
+        fd = os.open(name, flags, 0o644, dir_fd=directory)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{place.logs}/{name}") from None
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _open_null() -> int:
+    """A task's root may have put something else there: a link to what we have open, a FIFO that nobody writes."""
+    fd = os.open(os.devnull, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISCHR(os.fstat(fd).st_mode):
+        raise OSError(errno.EINVAL, "it is not a device any more", os.devnull)
+    os.set_blocking(fd, True)
+    return fd
+
+
+_OF_ITS_OWN = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _log_directory(place: Place) -> int:
+    """What is missing of it is made."""
+    directory: int | None = None
+    for part in place.logs.split("/"):
+        try:
+            os.mkdir(part, 0o755, dir_fd=directory)
+        except FileExistsError:
+            pass
+        try:
+            below = os.open(part, _OF_ITS_OWN, dir_fd=directory)
+        except OSError:  # a link, perhaps
+            try:
+                below = _directory(part, place, directory)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, place.logs) from None
+        if directory is not None:
+            os.close(directory)
+        directory = below
+    assert directory is not None
+    return directory
+
+
+def _remove_logs(place: Place) -> None:
+    """Of a run that never was."""
+    above, _, name = place.logs.rpartition("/")
+    try:
+        parent = _directory(above or ".", place)
+        directory = _directory(name, place, parent)
+        os.unlink("stdout", dir_fd=directory)
+        os.unlink("stderr", dir_fd=directory)
+        os.rmdir(name, dir_fd=parent)
     except OSError:
         pass  # the task's user has been there
 

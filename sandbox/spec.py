@@ -169,9 +169,9 @@ class Spec:
     is private. `volumes`: see there. `tmp`: a /tmp, a /var/tmp and a /dev/shm of its own, with `tmp_size` bytes for
     each of the first two and `shm_size` for the third; None: as the kernel has it, half of the memory. `dev`: a /dev
     of its own with the six devices that every program expects; `devices`: absolute paths of others of the host's.
-    `masks`: what the kernel tells about the host is hidden, and what changes it cannot be written. `hidepid`:
-    processes of other users are not seen in /proc. `hide`: directories that are empty inside, but for what is said to
-    be there.
+    `masks`: what the kernel tells about the host is hidden (with a `cgroup` namespace /sys/fs/cgroup too: the groups
+    of others), and what changes it cannot be written. `hidepid`: processes of other users are not seen in /proc.
+    `hide`: directories that are empty inside, but for what is said to be there.
 
     Raises ValueError for what contradicts itself.
     """

@@ -1,6 +1,8 @@
-"""The only file that knows ctypes and libc: system calls that Python 3.11 has no function for.
+"""System calls that Python 3.11 has no function for, by ctypes: those of namespaces, mounts and processes.
 
-Each raises OSError with the call's errno. PyDLL keeps the interpreter's lock, so a forked child may use them.
+Each raises OSError with the call's errno. PyDLL keeps the interpreter's lock, so a forked child may use them. What one
+part alone needs is beside it: privileges/doing.py, seccomp/install.py, cgroups/device_program.py, disk/calls.py,
+rootfs/durable.py. None of them is imported where its part is not asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _libc = ctypes.PyDLL(None, use_errno=True)
+#: Looked up here: what a forked child looks up it forgets, and the search touches half of the C library.
+_prctl, _syscall = _libc.prctl, _libc.syscall
 
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
@@ -37,6 +41,7 @@ MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 
 MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
 
 MOUNT_ATTR_IDMAP = 0x00100000
 
@@ -120,36 +125,36 @@ def _number(name: str) -> int:
 def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     """open, with rules for how the path is resolved (Linux 5.6). `directory`: a descriptor, or -100: where we are."""
     how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, 0, resolve)
-    return _check(_libc.syscall(_SYS_OPENAT2, directory, _bytes(path), how, ctypes.c_size_t(len(how))), path)
+    return _check(_syscall(_SYS_OPENAT2, directory, _bytes(path), how, ctypes.c_size_t(len(how))), path)
 
 
 def clone_tree(fd: int, recursive: bool) -> int:
     """A copy of the mount that `fd` is in, from there down, attached nowhere yet (Linux 5.2). Closed, it is gone."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
-    return _check(_libc.syscall(_SYS_OPEN_TREE, fd, b"", flags), "open_tree")
+    return _check(_syscall(_SYS_OPEN_TREE, fd, b"", flags), "open_tree")
 
 
 def attach_tree(tree: int, target: int) -> None:
     """Attach a mount that is nowhere yet (Linux 5.2)."""
-    _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, b"", target, b"", _MOVE_MOUNT_EMPTY_PATHS), "move_mount")
+    _check(_syscall(_SYS_MOVE_MOUNT, tree, b"", target, b"", _MOVE_MOUNT_EMPTY_PATHS), "move_mount")
 
 
-def mount_setattr(fd: int, attributes: int, recursive: bool, user_namespace: int = 0) -> None:
-    """Give a mount MOUNT_ATTR_* (Linux 5.12). Those it has stay."""
-    attr = _MOUNT_ATTR.pack(attributes, 0, 0, user_namespace)
+def mount_setattr(fd: int, attributes: int, recursive: bool, user_namespace: int = 0, clear: int = 0) -> None:
+    """Give a mount MOUNT_ATTR_* (Linux 5.12). Those it has stay, but for `clear`."""
+    attr = _MOUNT_ATTR.pack(attributes, clear, 0, user_namespace)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
-    result = _libc.syscall(_SYS_MOUNT_SETATTR, fd, b"", flags, attr, ctypes.c_size_t(len(attr)))
+    result = _syscall(_SYS_MOUNT_SETATTR, fd, b"", flags, attr, ctypes.c_size_t(len(attr)))
     _check(result, "mount_setattr")
 
 
 def pivot_root_here() -> None:
     """The working directory, a mount, becomes the root of the mount namespace; the old root lies over it."""
-    _check(_libc.syscall(_number("pivot_root"), b".", b"."), "pivot_root")
+    _check(_syscall(_number("pivot_root"), b".", b"."), "pivot_root")
 
 
 def close_on_exec_from(first: int) -> None:
     """No descriptor from this one on survives an execve."""
-    if _libc.syscall(_SYS_CLOSE_RANGE, first, ctypes.c_uint(~0), _CLOSE_RANGE_CLOEXEC) == 0:
+    if _syscall(_SYS_CLOSE_RANGE, first, ctypes.c_uint(~0), _CLOSE_RANGE_CLOEXEC) == 0:
         return
     for name in os.listdir("/proc/self/fd"):  # before Linux 5.11
         try:
@@ -163,7 +168,7 @@ def join_new_session_keyring() -> None:
     """Leave the session keyring that we were given, with all keys in it, for an empty one; what we start inherits it.
 
     Raises OSError: ENOSYS where the kernel has no keys, EPERM behind a seccomp filter (docker's, say)."""
-    _check(_libc.syscall(_number("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, None), "keyctl(JOIN_SESSION_KEYRING)")
+    _check(_syscall(_number("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, None), "keyctl(JOIN_SESSION_KEYRING)")
 
 
 def allocate(fd: int, offset: int, length: int) -> None:
@@ -184,22 +189,22 @@ def sethostname(name: str) -> None:
 
 def set_no_new_privs() -> None:
     """No execve from here on gains privileges: set-uid bits and file capabilities mean nothing."""
-    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+    _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def set_dumpable() -> None:
     """/proc/self is the user's own again after a change of user. Only for who has nothing to hide from that user."""
-    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+    _check(_prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
 
 
 def die_with_parent(signo: int) -> None:
     """Get a signal when the thread that forked us ends. To be called after a change of user, which undoes it."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signo, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+    _check(_prctl(_PR_SET_PDEATHSIG, signo, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
 
 
 def set_child_subreaper() -> None:
     """Orphaned descendants become children of this process."""
-    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
+    _check(_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def pidfd_exit_status(pidfd: int) -> int | None:
@@ -229,8 +234,7 @@ def fork_into(cgroup: str) -> int:
     fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     arguments = _CLONE_ARGS.pack(_CLONE_INTO_CGROUP, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, fd)
     pid, number = _fork(lambda: _clone3(arguments))
-    if pid:
-        os.close(fd)
+    os.close(fd)  # in the child too: from a directory of the host's ".." leads to all others, whatever its namespaces
     if pid < 0:
         raise OSError(number, os.strerror(number), cgroup)
     return pid
@@ -245,14 +249,14 @@ def fork_sibling() -> int:
     if pid < 0 and number == errno.ENOSYS:  # so say docker's filters, which cannot look into its arguments
         flags = ctypes.c_ulong(_CLONE_PARENT | _SIGCHLD)
         clone = _number("clone")
-        pid, number = _fork(lambda: _libc.syscall(clone, flags, None, None, None, None))
+        pid, number = _fork(lambda: _syscall(clone, flags, None, None, None, None))
     if pid < 0:
         raise OSError(number, os.strerror(number), "clone")
     return pid
 
 
 def _clone3(arguments: bytes) -> int:
-    pid: int = _libc.syscall(_SYS_CLONE3, arguments, ctypes.c_size_t(_CLONE_ARGS.size))
+    pid: int = _syscall(_SYS_CLONE3, arguments, ctypes.c_size_t(_CLONE_ARGS.size))
     return pid
 
 

@@ -1,6 +1,6 @@
 """Every path under a root, in one table.
 
-<root>/tasks/<task_id>/task.json     the task as accepted; never changes
+<root>/tasks/<task_id>/task.json     the task as accepted; never changes, but for where its groups are
                        journal       framed records, one writer
                        exits         the keeper's ledger of spawns and exits
                        lock          held (flock) by whoever is in charge: keeper, supervisor or both

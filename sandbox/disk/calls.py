@@ -1,4 +1,4 @@
-"""System calls that only disk limits need: quotas, loop devices, file system events, mounts taken away.
+"""System calls that only disk limits need: quotas, loop devices, file system events.
 
 Each raises OSError with the call's errno. Structures and numbers are those of linux/quota.h, linux/dqblk_xfs.h,
 linux/loop.h, linux/fanotify.h and linux/fs.h, as on x86 and arm.
@@ -13,9 +13,6 @@ import os
 import struct
 
 _libc = ctypes.PyDLL(None, use_errno=True)
-
-_UMOUNT_NOFOLLOW = 8
-_MNT_DETACH = 2
 
 _SYS_OPEN_TREE = 428  # the same on every architecture, as all calls since Linux 5.1
 _SYS_QUOTACTL_FD = 443
@@ -51,12 +48,6 @@ def _check(result: int, what: str) -> int:
 
 
 # -- mounts
-
-
-def unmount(target: str, detach: bool = False) -> None:
-    """Take the uppermost mount of a directory away. `detach`: although somebody uses it; it goes when they do."""
-    flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if detach else 0)
-    _check(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
 
 
 def below_mounts(directory: str) -> int:

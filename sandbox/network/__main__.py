@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any, NoReturn, cast
+
+from sandbox import syscalls
 
 from .light import import_messages
 
@@ -12,6 +15,8 @@ from .light import import_messages
 def main() -> None:
     """Import, then read: whoever starts this early does not wait for what it imports."""
     verb, *pid = sys.argv[1:]
+    if verb == "up":
+        syscalls.die_with_parent(signal.SIGKILL)  # an orphan could take its successor's network away
     import_messages()
     try:
         from . import private, trials

@@ -57,7 +57,9 @@ def steps(spec: Spec) -> list[Op]:
 
     placed = [op for _, _, step in sorted(places, key=lambda place: (_names(place[0]), place[1])) for op in step]
     # Of a root of its own the root alone: what was put into it is as it was asked.
-    closed = [ops.read_only(spec.root is None)] if spec.read_only else []
+    # No device of the host's is to be used by a node that somebody left elsewhere, if there is a /dev of its own.
+    attributes = ops.RDONLY | (ops.NOSUID | ops.NODEV if spec.dev and spec.root is None else 0)
+    closed = [ops.read_only(spec.root is None, attributes)] if spec.read_only else []
     if spec.root is None:
         return [ops.propagation(propagation), *taken, *closed, *placed, *sealed]
     root = (
@@ -83,8 +85,8 @@ def _hosts(spec: Spec) -> tuple[list[Op], list[_Place]]:
             take(f"keep {path}", path, path, 0)
     if spec.sandbox and (spec.sandbox_id_mapped or _is_moved(spec, spec.sandbox, fresh)):
         take("sandbox", spec.sandbox, spec.sandbox, ops.NOSUID | ops.NODEV)
-    for path in spec.devices:
-        take(f"device {path}", path, path, ops.NOSUID | ops.NOEXEC)
+    for path in spec.devices:  # it can be written: read-only are the node's owner, mode and times
+        take(f"device {path}", path, path, ops.RDONLY | ops.NOSUID | ops.NOEXEC)
     for volume in spec.volumes:
         attributes = ops.NOSUID | ops.NODEV | (ops.RDONLY if volume.read_only else 0)
         take(f"volume {volume.target}", volume.source, volume.target, attributes, volume.recursive)

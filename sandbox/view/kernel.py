@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 MASKED = (
     "/proc/acpi",
     "/proc/asound",
+    "/proc/interrupts",
     "/proc/kallsyms",
     "/proc/kcore",
     "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
     "/proc/latency_stats",
     "/proc/sched_debug",
     "/proc/scsi",
@@ -42,15 +46,23 @@ _FLAGS = ops.NOSUID | ops.NODEV | ops.NOEXEC
 _SYS = "/sys"
 _GROUPS = "/sys/fs/cgroup"
 
-#: Parts that everybody may see.
+#: Parts that everybody may see, where they are not hidden.
 SHARED = (_SYS, _GROUPS)
+
+
+def hides_groups(spec: Spec) -> bool:
+    """Who has a cgroup namespace is not to see the groups of all others by way of the host's mounts, and what
+    /proc/self/cgroup says would be looked for in vain there."""
+    return spec.masks and "cgroup" in spec.namespaces
 
 
 def taken(spec: Spec) -> list[Op]:
     """For a root of its own: the host's /sys. The groups alone where the rest can be made anew."""
     if spec.root is None:
         return []
-    return [ops.take(_GROUPS, _GROUPS) if "net" in spec.namespaces else ops.take(_SYS, _SYS)]
+    if "net" not in spec.namespaces:
+        return [ops.take(_SYS, _SYS)]
+    return [] if hides_groups(spec) else [ops.take(_GROUPS, _GROUPS)]
 
 
 def places(spec: Spec) -> list[tuple[str, list[Op]]]:
@@ -61,12 +73,14 @@ def places(spec: Spec) -> list[tuple[str, list[Op]]]:
         steps.append(("/proc", [ops.filesystem("/proc", "proc", "/proc", _FLAGS, data)]))
     if foreign and "net" in spec.namespaces:  # it shows the interfaces of the namespace it was mounted in
         steps.append((_SYS, [ops.filesystem(_SYS, "sysfs", _SYS, _FLAGS | ops.RDONLY)]))
-        steps.append((_GROUPS, [ops.put(_GROUPS, _GROUPS, _FLAGS | ops.RDONLY)]))
+        if not hides_groups(spec):
+            steps.append((_GROUPS, [ops.put(_GROUPS, _GROUPS, _FLAGS | ops.RDONLY)]))
     elif foreign:
         steps.append((_SYS, [ops.put(_SYS, _SYS, _FLAGS | ops.RDONLY)]))
     elif spec.masks and not spec.read_only:
         steps.append((_SYS, [ops.freeze(_SYS)]))
     if spec.masks:
-        steps += [(path, [ops.mask(path)]) for path in MASKED]
+        hidden = [_GROUPS] if hides_groups(spec) else []
+        steps += [(path, [ops.mask(path)]) for path in [*MASKED, *hidden]]
         steps += [(path, [ops.freeze(path)]) for path in FROZEN]
     return steps

@@ -227,9 +227,9 @@ def gone(pid: int) -> bool:
 
 
 def mounts() -> list[str]:
-    """Those of this host but for what other tests have mounted below /tmp."""
+    """Those of this host but for what other tests and benchmarks have mounted in their own places."""
     every = Path("/proc/self/mounts").read_text().splitlines()
-    return sorted(mount for mount in every if not mount.split()[1].startswith("/tmp/"))
+    return sorted(mount for mount in every if not mount.split()[1].startswith(("/tmp/", "/var/tmp/")))
 
 
 def groups(program: Program) -> list[str]:

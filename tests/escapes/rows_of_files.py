@@ -134,6 +134,20 @@ def have_its_logs_written_elsewhere(scene: Scene) -> Iterator[Bait]:
     )
 
 
+@escape("root", "mallory", stopped_by="a working directory is found by its own files alone", max_failures=0)
+def be_started_outside(scene: Scene) -> Iterator[Bait]:
+    """One after the other, so that what is open while one is forked has the numbers that were free before."""
+    folder = scene.folder("beyond", mode=0o1777)
+    first, last = 3, 24
+    before = "hostile"
+    for by in ("root", *range(first, last)):
+        start = {"name": f"start-{by}", "argv": ["/usr/bin/touch", "planted"], "cwd": f"by-{by}", "after": [before]}
+        wait = {"name": f"wait-{by}", "argv": ["/bin/sleep", "0.1"], "after": [before]}
+        scene.more_processes += [start, wait]
+        before = wait["name"]
+    yield Bait(lambda: scene.there(f"{folder}/planted"), folder=folder, first=first, last=last)
+
+
 @escape("root", "mallory", stopped_by=_OTHER_MOUNT)
 def have_its_logs_written_to_a_file_of_the_hosts(scene: Scene) -> Iterator[Bait]:
     """The next process's log is a further name of a file of the host's."""

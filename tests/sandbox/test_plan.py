@@ -129,7 +129,7 @@ def test_of_a_read_only_root_all_is_read_only_but_what_was_taken_before() -> Non
     steps = plan(Spec(ALL, sandbox="/srv/s", read_only=True)).first
     names = [step for _, _, step, _ in steps]
     assert names.index("take") < names.index("read_only") < names.index("filesystem")
-    assert steps_of(steps, "read_only") == [(True,)]
+    assert steps_of(steps, "read_only") == [(True, RO)]
     assert ("sandbox", "/srv/s", NOSUID_NODEV) in steps_of(steps, "put")
     assert steps_of(steps, "propagation") == [(PRIVATE,)]
 
@@ -137,7 +137,7 @@ def test_of_a_read_only_root_all_is_read_only_but_what_was_taken_before() -> Non
 def test_a_root_of_its_own_is_closed_last_and_alone() -> None:
     steps = plan(Spec(ALL, sandbox="/srv/s", read_only=True, root=Root(["/a", "/b"]))).first
     mount = [(step, arguments) for namespace, _, step, arguments in steps if namespace == "mount"]
-    assert mount[-2:] == [("read_only", (False,)), ("pivot", ())]
+    assert mount[-2:] == [("read_only", (False, RO)), ("pivot", ())]
     assert steps_of(steps, "overlay") == [(("/a", "/b"), None, None, None, False)]
 
 

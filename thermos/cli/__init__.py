@@ -106,9 +106,12 @@ def _read(words: list[str]) -> tuple[Command, dict[str, Any]] | int:
 
 def _open_standard_descriptors() -> None:
     """Where our caller has closed 0, 1 or 2: else the next file that is opened, a lock or a journal, would be that."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
-    os.close(fd)
+    try:
+        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(fd, True)
+        os.close(fd)
+    except OSError:
+        pass  # a bare chroot: whoever made it has to take care
 
 
 def _forget_output() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -20,13 +21,16 @@ Nothing is left behind. The exit status is 0 whatever is missing: tasks that do 
 
 ARGUMENTS = ()
 
+_PREFIX = ".doctor-"
+
 OPTIONS = (Option("missing", "Show only what does not work.", "flag"), JSON)
 
 
 def run(given: dict[str, Any]) -> int:
     try:
         os.makedirs(paths.tasks_dir(given["root"]), mode=0o711, exist_ok=True)
-        place = tempfile.mkdtemp(prefix=".doctor-", dir=given["root"])
+        _sweep(given["root"])
+        place, lock = _place(given["root"])
     except OSError as error:
         raise Cannot(f"cannot try anything in {given['root']}: {error.strerror}") from None
     try:
@@ -36,6 +40,7 @@ def run(given: dict[str, Any]) -> int:
         facts = [fact for fact in host.probe(host.Ground(directory, state)) if not (given["missing"] and fact.works)]
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
     if given["json"]:
         print_json([fact._asdict() for fact in facts])
         return 0
@@ -47,3 +52,41 @@ def run(given: dict[str, Any]) -> int:
             if fact.remedy:
                 print(f"     {fact.remedy}")
     return 0
+
+
+def _place(root: str) -> tuple[str, int]:
+    """A directory to try things in, and the lock that says that somebody does."""
+    while True:
+        place = tempfile.mkdtemp(prefix=_PREFIX, dir=root)
+        lock = _locked(place)
+        if lock is not None:
+            return place, lock
+
+
+def _locked(place: str) -> int | None:
+    """None: somebody is at it, or has just removed it."""
+    try:
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_nlink:
+            return fd
+    except BlockingIOError:
+        pass
+    os.close(fd)
+    return None
+
+
+def _sweep(root: str) -> None:
+    """What those have left who were killed while they tried."""
+    from sandbox.disk import limit
+
+    for name in os.listdir(root):
+        place = f"{root}/{name}"
+        lock = _locked(place) if name.startswith(_PREFIX) else None
+        if lock is not None:
+            limit.sweep(f"{place}/state", lambda holder: False)
+            shutil.rmtree(place, ignore_errors=True)
+            os.close(lock)

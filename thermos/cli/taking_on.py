@@ -100,21 +100,30 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
         raise Cannot(f"cannot use --port {unbound[0]}=...: the task mentions no such port", 2)
     named = given["user"] or loaded.task(asked.values(task_id, "", _no_ports(loaded)))["user"]
     user = accept.user(named)
-    # From here on a signal waits for the keeper that we become, so that it ends the task and not only us.
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
     os.umask(0o022)  # a stricter one would keep the task's user out of the sandbox
     if "THERMOS_FAULTS" in os.environ:
         from thermos.runtime import faults
 
         faults.install("run")
-    image = _image(given, root, task_id, loaded.task(asked.values(task_id, user.name, _no_ports(loaded))))
-    place = accept.Place(root, task_id)
+    try:
+        image = _image(given, root, task_id, loaded.task(asked.values(task_id, user.name, _no_ports(loaded))))
+    except accept.CannotAccept:
+        if os.path.isdir(paths.task_dir(root, task_id)):  # somebody ran the same id at the same moment, and holds it
+            return _go_on(asked, loaded, task_id)
+        raise
+    # From here on a signal waits for the keeper that we become, so that it ends the task and not only us.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))
+    try:
+        place = accept.Place(root, task_id)
+    except BaseException:
+        _give_back(image, root, task_id)
+        raise
     if os.path.isdir(paths.task_dir(root, task_id)):  # somebody ran the same id at the same moment, and was first
         place.discard()
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM, _signal.SIGINT))
-        return _go_on(asked, loaded, task_id)
+        return _after_another(asked, loaded, task_id, image)
     ports: dict[str, int] = {}
     group: dict[str, str] = {}
+    settled = False
     try:
         ports = accept.reserve_ports(root, task_id, loaded.ports, asked.ports)
         task = loaded.task(asked.values(task_id, user.name, ports))
@@ -175,16 +184,25 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
             made.words if made is not None else None,
             limited=limited,
         )
+        if settled and limited:
+            from thermos.runtime import ground
+
+            try:
+                ground.limit_disk(root, task_id, sandbox, task["resources"]["disk"], user, users)
+            except BaseException:
+                ground.unlimit_disk(root, task_id)
+                raise
     except BaseException:
+        _give_back(image, root, task_id)
+        if settled:
+            place.withdraw()
         _undo(place, group, root, task_id, ports)
         raise
     if not settled:  # somebody ran the same id at the same moment, and was first
-        place.discard()
-        return _go_on(asked, loaded, task_id)
-    if limited:
-        from thermos.runtime import ground
-
-        ground.limit_disk(root, task_id, sandbox, task["resources"]["disk"], user, users)
+        _undo(place, group, root, task_id, {})
+        return _after_another(asked, loaded, task_id, image)
+    if image is not None:
+        image.close()
     return _take_on(given, root, task_id, "" if mode == "none" else sandbox, place.lock, supervisor)
 
 
@@ -196,6 +214,21 @@ def _image(given: dict[str, Any], root: str, task_id: str, task: dict[str, Any])
     from thermos.runtime import images
 
     return images.prepare(_beside(given["file"], reference), root, task_id)
+
+
+def _give_back(image: Any, root: str, task_id: str) -> None:
+    if image is not None:
+        from thermos.runtime import images
+
+        images.give_back(image, root, task_id)
+
+
+def _after_another(asked: _Asked, loaded: Loaded, task_id: str, image: Any) -> int:
+    """Somebody ran the same id at the same moment, and was first: what the image is held for is his task."""
+    if image is not None:
+        image.close()
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM, _signal.SIGINT))
+    return _go_on(asked, loaded, task_id)
 
 
 def _profile(file: str, task: dict[str, Any]) -> Any:
@@ -214,20 +247,28 @@ def _profile(file: str, task: dict[str, Any]) -> Any:
 
 
 def _beside(file: str, path: str) -> str:
-    """A path that a task file names: relative ones are relative to it."""
-    if path.startswith(("docker:", "oci:", "docker-archive:", "/")) or file == "-":
+    """A path that a task file names: relative ones are relative to it, or to where we are if it has none."""
+    kind, colon, rest = path.partition(":")
+    if kind == "docker":
         return path
-    return os.path.join(os.path.dirname(os.path.abspath(file)), path)
+    if not colon or kind not in ("oci", "docker-archive", "tarball", "directory"):
+        kind, rest = "", path
+    beside = os.path.join(os.getcwd() if file == "-" else os.path.dirname(os.path.abspath(file)), rest)
+    return f"{kind}:{beside}" if kind else beside
 
 
 def _not_enforced(task: dict[str, Any], mode: str) -> list[dict[str, Any]]:
     """What a task asks for, and plain processes do not have."""
-    asked = [f"sandbox.{name}" for name in task.get("sandbox", {})] if mode == "none" else []
-    rows = [limits.row(what, "asked for", None, "isolation is none") for what in asked]
-    disk = task["resources"]["disk"]
-    if disk is not None and mode == "none":
-        rows.append(limits.row("disk", str(disk), None, "isolation is none"))
-    return rows
+    if mode != "none":
+        return []
+    asked = [f"sandbox.{name}" for name in task.get("sandbox", {})]
+    asked += [name for name in ("disk", "egress", "ingress") if task["resources"].get(name) is not None]
+    for process in task["processes"]:
+        asked += [f"{name} of {process['name']}" for name in _PRIVILEGES if name in process]
+    return [limits.row(what, "asked for", None, "isolation is none") for what in asked]
+
+
+_PRIVILEGES = ("capabilities", "rlimits", "nice", "ionice", "scheduler", "affinity", "oom_score_adj")
 
 
 def _at_once(processes: int, max_concurrency: int, watched: int) -> int:
@@ -330,11 +371,12 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
             break
         if fd >= 0:
             _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT))  # as in _begin
+            os.umask(0o022)
             try:
                 takeover.limits_again(root, accepted)
             except accept.CannotAccept as error:
                 raise Cannot(str(error), error.status) from None
-            return _take_on(given, root, task_id, takeover.sandbox_of(accepted), fd)
+            return _take_on(given, root, task_id, takeover.sandbox_of(root, accepted), fd)
         if given["detach"]:
             print(task_id)
             return 0

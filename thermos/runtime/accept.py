@@ -264,8 +264,7 @@ class Place:
         self.temporary = f"{paths.new_dir(root)}/{task_id}"
         try:
             os.makedirs(paths.tasks_dir(root), mode=0o711, exist_ok=True)
-            self._turn = os.open(paths.tasks_dir(root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
+            self._turn = self._wait_for_turn()
             self._sweep()
             os.mkdir(self.temporary, 0o711)
             made = os.stat(self.temporary)
@@ -275,6 +274,12 @@ class Place:
         except OSError as error:
             self.discard()
             raise CannotAccept(73, f"cannot create the task in {root}: {_why(error)}") from None
+
+    def _wait_for_turn(self) -> int:
+        """A descriptor to close when it is over. Raises OSError."""
+        turn = os.open(paths.tasks_dir(self.root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        return turn
 
     def _sweep(self) -> None:
         """Remove what a `run` has left that was killed in its turn."""
@@ -335,8 +340,18 @@ class Place:
 
         sandboxing.write(self.temporary, setting)
         if setting["changes"]:
-            for name in ("", "/upper", "/work"):
-                os.mkdir(f"{self.temporary}/{paths.CHANGES}{name}", 0o755)
+            # What a task changes in a root of its own may be set-uid: nobody else of this host gets at it.
+            for name, mode in (("", 0o700), ("/upper", 0o755), ("/work", 0o700)):
+                os.mkdir(f"{self.temporary}/{paths.CHANGES}{name}", mode)
+
+    def withdraw(self) -> None:
+        """Take a task out of its place again in which nothing has begun."""
+        try:
+            self._turn = self._wait_for_turn()
+            os.rename(paths.task_dir(self.root, self.task_id), self.temporary)
+        except OSError:
+            self._end_turn()  # it can be resumed, and is refused again
+        self.discard()
 
     def discard(self) -> None:
         if self._turn >= 0:  # else what is there is another's

@@ -140,7 +140,7 @@ def _record(record: Any) -> str:
 
 
 def _line(_: object, name: str, *words: object) -> str:
-    return f"ledger {name}" if name in ("boot", "first") else f"ledger {name} {words[0]} {words[1]}"
+    return f"ledger {name}" if name in ("boot", "first", "made") else f"ledger {name} {words[0]} {words[1]}"
 
 
 def _named(name: str) -> Callable[..., str]:
@@ -170,10 +170,16 @@ def install(who: str) -> None:
     global _faults
     _faults = _Faults(os.environ[VARIABLE], who)
     if who == "run":
-        from . import accept
+        from . import accept, ground, images, limits
 
-        for name in ("reserve_ports", "isolate", "become_keeper"):
-            _around(accept, name, _named(name))
+        for owner, name in (
+            (images, "prepare"),
+            (accept, "reserve_ports"),
+            (limits, "isolate"),
+            (ground, "limit_disk"),
+            (accept, "become_keeper"),
+        ):
+            _around(owner, name, _named(name))
         _around(accept.Place, "settle", _named("settle"))
         return
     _around(wire.Wire, "send", _message)
@@ -185,8 +191,9 @@ def install(who: str) -> None:
         for name in ("compact", "sync"):
             _around(writing.Writer, name, _named(name))
         return
-    from . import ledger
+    from . import ledger, programs
 
+    _around(programs.Program, "ask", _named("ask a program"))
     _around(ledger.Ledger, "append", _line)
     _around(ledger.Ledger, "rewrite", _named("rewrite the ledger"))
     for name in ("make_leaf", "kill", "remove", "remove_tree"):

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from typing import Any
 
 from sandbox import rootfs
 from thermos import paths
-from thermos.checkpoint import tasks
 
+from . import ground
 from .accept import CannotAccept
 
 
 def prepare(reference: str, root: str, task_id: str) -> Any:
     """What a reference names, as `sandbox.rootfs.Image`. Raises CannotAccept."""
-    os.makedirs(paths.images_dir(root), mode=0o711, exist_ok=True)
     try:
-        return rootfs.prepare(reference, paths.images_dir(root), task_id, alive=lambda holder: _alive(root, holder))
+        os.makedirs(paths.images_dir(root), mode=0o711, exist_ok=True)
+        return rootfs.prepare(
+            reference, paths.images_dir(root), task_id, alive=lambda holder: ground.alive(root, holder)
+        )
+    except OSError as error:
+        raise CannotAccept(73, f"cannot keep images in {paths.images_dir(root)}: {error.strerror}") from None
     except rootfs.BadImage as error:
         raise CannotAccept(69, str(error)) from None
 
 
-def _alive(root: str, task_id: str) -> bool:
-    """Whether a task may still run in its root file system."""
+def give_back(image: Any, root: str, task_id: str) -> None:
+    """Of a task that was refused after its image had been prepared."""
     try:
-        accepted = tasks.read_accepted(root, task_id)
-        return tasks.supervised(root, task_id) or not tasks.read_state(root, accepted).ended
-    except Exception:  # what cannot be read is not to be taken away from
-        return os.path.isdir(paths.task_dir(root, task_id))
+        rootfs.release(paths.images_dir(root), task_id)
+    except rootfs.BadImage:
+        pass  # the next one who prepares an image finds a holder that is no task
+    image.close()
+
+
+def main() -> None:
+    """A program: who holds an image in a store, as JSON, holds none any more. See `programs`."""
+    asked = json.load(sys.stdin)
+    try:
+        rootfs.release(asked["store"], asked["holder"])
+    except rootfs.BadImage as error:
+        print(json.dumps({"cannot": str(error)}))
+        sys.exit(1)
+    print("{}")

@@ -71,6 +71,9 @@ _LAST_PATIENCE = 10.0
 #: How often to look who dies of a lack of memory, 2 ms apart.
 _OOM_LOOKS = 50
 
+#: What is no lack of the host's, but of this moment: nothing is left out of a sandbox for it.
+_FOR_NOW = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
 #: Exit status of a supervisor that cannot read the journal: the next one could not either.
 _DATA_ERROR = 65
 
@@ -134,7 +137,8 @@ class Keeper:
         self._inherited = False  # an earlier keeper of the task has written to it
         self._runs: dict[_Key, _Run] = {}
         self._by_pid: dict[int, _Key] = {}
-        self._expected: tuple[_Key, str, spawn.Child, str] | None = None  # run, leaf, its child at the gate, fork
+        # A run, its place, its child at the gate, and which fork that is.
+        self._expected: tuple[_Key, tuple[Any, ...], spawn.Child, str] | None = None
         self._aids: dict[int, int] = {}  # pid -> the supervisor's number for it; 0: nobody waits for its end
         self._dismissed: dict[int, str] = {}  # pid -> leaf of children that were not needed
         self._wire: Wire | None = None
@@ -148,8 +152,10 @@ class Keeper:
         self._plan: Plan | None = None  # what of it there is
         self._missing: dict[str, str] = {}
         self._network = ""  # the sandbox's own address
-        self._parts_known = False  # an earlier keeper made it, and the journal says what of
+        self._parts_known = False  # what of it there is
+        self._nothing = False  # the host can give nothing of it, and the task is to be all the same
         self._first: tuple[int, int, int, int] | None = None  # the first process: pid, ticks, plan's clone and enter
+        self._made: list[str] | None = None  # that it is ready: see the ledger
         self._init = -1  # its pidfd
         self._host_pid_ns = -1
         self._epoll = select.epoll()
@@ -287,6 +293,9 @@ class Keeper:
                 self._forget_the_living()
             elif words[0] == "first":
                 self._first = (int(words[1]), int(words[2]), int(words[3]), int(words[4]))
+                self._made = None
+            elif words[0] == "made":
+                self._made = words[2:]
             else:
                 try:
                     self._remember_run(words)
@@ -297,7 +306,7 @@ class Keeper:
             self._ledger.append("boot", self._boot)
 
     def _forget_the_living(self) -> None:
-        self._first = None
+        self._first = self._made = None
         self._runs = {key: run for key, run in self._runs.items() if run.ended or run.never}
 
     def _remember_run(self, words: list[str]) -> None:
@@ -322,6 +331,8 @@ class Keeper:
         lines: list[tuple[object, ...]] = [("boot", self._boot)]
         if self._first is not None:
             lines.append(("first", *self._first))
+            if self._made is not None:
+                lines.append(("made", self._first[0], *self._made))
         for key, run in self._runs.items():
             lines.append(("spawned", *key, run.pid, run.ticks, ledger.quote(run.leaf), run.fork))
             if run.never:
@@ -509,7 +520,7 @@ class Keeper:
 
     def _tell_sandbox(self) -> None:
         got: dict[str, str] = {}
-        if self._plan is not None:
+        if self._plan is not None and self._setting:
             got = {part: self._setting["parts"].get(part, "private") for part in parts(self._plan)}
         if self._network:
             got["network"] = self._network
@@ -522,11 +533,21 @@ class Keeper:
             init = os.pidfd_open(pid)
         except OSError:
             return False
-        if identity.ticks(pid) != ticks or select.select([init], [], [], 0)[0]:
+        if identity.ticks(pid) != ticks or _ended(init, 0):
             os.close(init)
             return False
+        if self._made is None:  # its keeper died over it: nobody was let in, and nobody knows how much is made
+            _signal.pidfd_send_signal(init, 9)
+            os.close(init)
+            return False
+        network, *missing = map(ledger.unquote, self._made)
+        self._network, self._missing = network, dict(zip(missing[::2], missing[1::2], strict=True))
+        self._parts_known = self._wanted is not None
         self._plan = Plan(clone, [], enter)
-        self._parts_known = False
+        if self._wanted is not None:
+            self._plan = self._wanted
+            for part in self._missing:
+                self._plan = without(self._plan, part)
         return self._have_init(init)
 
     def _have_init(self, init: int) -> bool:
@@ -558,7 +579,7 @@ class Keeper:
         self._off(self._init)
         os.close(self._init)
         self._init = -1
-        self._first = None
+        self._first = self._made = None
         if self._plan.clone:
             self._in_host_pid_ns()
 
@@ -568,19 +589,41 @@ class Keeper:
         Raises OSError."""
         plan = self._wanted
         missing: dict[str, str] = {}
+        self._dismiss()  # it would be outside
         self._plan = None
+        self._first = self._made = None
         self._network = ""
+        self._parts_known = False
         program = self._begin_network()
         try:
             plan = self._make_what_can_be_had(plan, missing)
             if program is not None and plan is not None:
                 self._network = self._connect(program, plan, missing)
-                program = None
+            self._note_made(missing)
+        except OSError:
+            self._drop_first()
+            raise
         finally:
             if program is not None:
                 program.dismiss()
         self._missing = missing
-        self._parts_known = True
+        self._parts_known = self._wanted is not None
+        self._nothing = plan is None
+
+    def _note_made(self, missing: dict[str, str]) -> None:
+        if self._first is None:
+            return
+        made = [ledger.quote(word) for word in (self._network, *(word for pair in missing.items() for word in pair))]
+        self._ledger.append("made", self._first[0], *made)
+        self._made = made
+
+    def _drop_first(self) -> None:
+        """The sandbox was not finished, and nobody has been let in."""
+        if self._init < 0:
+            return
+        _signal.pidfd_send_signal(self._init, 9)
+        _ended(self._init, _LAST_PATIENCE)
+        self._lost_init()
 
     def _make_what_can_be_had(self, plan: Plan | None, missing: dict[str, str]) -> Plan | None:
         while plan is not None and (plan.clone or plan.enter):
@@ -606,7 +649,9 @@ class Keeper:
                 if plan.clone:
                     self._in_host_pid_ns()
                 part = failure.step.partition(" ")[2]
-                if part not in parts(plan):  # it was killed, say: that is no part of it that could be left out
+                if isinstance(failure, spawn.Killed):
+                    raise OSError(errno.EAGAIN, str(failure)) from None
+                if part not in parts(plan):  # that is nothing that could be left out
                     raise OSError(failure.errno, str(failure)) from None
                 missing[part] = f"cannot {failure.step}: {failure.text}"
                 plan = self._less(plan, part, failure.errno, missing[part])
@@ -621,8 +666,8 @@ class Keeper:
         return None
 
     def _less(self, plan: Plan, part: str, number: int, why: str) -> Plan:
-        """Raises OSError where the task is not to be without it."""
-        if part in plan.required:
+        """Raises OSError where the task is not to be without it, or it is missing for the moment only."""
+        if part in plan.required or number in _FOR_NOW:
             raise OSError(number, why)
         return without(plan, part)
 
@@ -646,7 +691,6 @@ class Keeper:
         except programs.Cannot as error:
             missing["network"] = str(error)
             if "network" in plan.required:
-                _signal.pidfd_send_signal(self._init, 9)
                 raise OSError(errno.ENETUNREACH, str(error)) from None
             return ""
 
@@ -656,7 +700,11 @@ class Keeper:
         try:
             first = (child.pid, identity.ticks(child.pid) or 0, plan.clone, plan.enter)
             init = os.pidfd_open(child.pid)
-            self._ledger.append("first", *first)
+            try:
+                self._ledger.append("first", *first)
+            except OSError:
+                os.close(init)
+                raise
         except OSError:
             child.close()  # it goes away
             raise
@@ -677,10 +725,12 @@ class Keeper:
         try:
             if self._expected is not None and not self._expected[2].waits():
                 self._dismiss()  # somebody killed it
+            if self._expected is not None and self._expected[0] == key and self._expected[1] != place:
+                self._dismiss()  # its limits have changed since
             if self._expected is None or self._expected[0] != key:
                 self._make_leaf(place)
             step = "make its sandbox"
-            if self._wanted is not None and self._init < 0:
+            if self._lacks_sandbox():
                 self._make_sandbox_again()
             step = "fork"
             try:
@@ -713,11 +763,9 @@ class Keeper:
         calls that a lack of memory. It is not gone before we have reaped the others."""
         if self._init < 0:
             return False
-        poll = select.poll()
-        poll.register(self._init, select.POLLIN)
         for _ in range(200):
             self._reap()
-            if poll.poll(5):
+            if _ended(self._init, 0.005):
                 self._lost_init()
                 return True
         return False
@@ -728,7 +776,7 @@ class Keeper:
         if key in self._runs or (self._expected is not None and self._expected[0] == key):
             return
         self._dismiss()
-        if self._plan is not None and self._init < 0:
+        if self._lacks_sandbox():
             return
         leaf = place[1]
         try:
@@ -737,14 +785,18 @@ class Keeper:
         except OSError:
             tree.remove(self._leaf(leaf))
             return  # if it is really asked for, it will be told why not
-        self._expected = (key, leaf, child, fork)
+        self._expected = (key, place, child, fork)
+
+    def _lacks_sandbox(self) -> bool:
+        """Whether one has to be made before anybody is forked."""
+        return self._wanted is not None and self._init < 0 and not self._nothing
 
     def _dismiss(self) -> None:
         """The child that was forked for a run that is not to be; its leaf goes when it has gone, see `_reap`."""
         if self._expected is not None:
-            _, leaf, child, _ = self._expected
+            _, place, child, _ = self._expected
             self._expected = None
-            self._dismissed[child.pid] = leaf
+            self._dismissed[child.pid] = place[1]
             child.dismiss()
 
     def _fork(self, key: _Key, place: tuple[Any, ...]) -> tuple[spawn.Child, str]:
@@ -1082,9 +1134,9 @@ class Keeper:
         """The first signal that is not yet acknowledged is in the journal."""
         del self._asked[:1]
 
-    def do_end(self, status: int, text: str, errands: Sequence[tuple[list[str], Any]] = ()) -> None:
-        """The task is over: nothing of it stays but its directory. `errands`: programs that see to the rest of it, and
-        what each is asked."""
+    def do_end(self, status: int, text: str, errands: Sequence[tuple[list[str], Any, float, bool]] = ()) -> None:
+        """The task is over: nothing of it stays but its directory. `errands`: programs that see to the rest of it, what
+        each is asked, for how many seconds it is waited for, and whether it goes on when they are over."""
         self._dismiss()
         for run in self._runs.values():
             if run.ended is None and run.never is None:
@@ -1100,8 +1152,8 @@ class Keeper:
             time.sleep(0.001)  # the kernel has still to take its dead out of it
         if errands and self._plan is not None and self._plan.clone:
             self._in_host_pid_ns()  # in one whose first process is dead nobody is born
-        for argv, question in errands:
-            self._run_errand(argv, question)
+        for errand in errands:
+            self._run_errand(*errand)
         if self._follower:
             try:
                 os.waitpid(self._follower, 0)
@@ -1114,13 +1166,19 @@ class Keeper:
                 pass
         self._exit = status
 
-    def _run_errand(self, argv: list[str], question: Any) -> None:
+    def _run_errand(self, argv: list[str], question: Any, patience: float, spared: bool) -> None:
+        """What fails, or is not done to the end, is said: `resume` does it again."""
         from . import programs
 
         try:
-            programs.ask(argv, question)
+            left = programs.ask(argv, question, patience, spared).get("kept")
         except programs.Cannot as error:
-            os.write(2, f"thermos: {self._task_id}: {error}\n".encode())
+            left = str(error)
+        if left:
+            try:
+                os.write(2, f"thermos: {self._task_id}: {left}\n".encode(errors="replace"))
+            except OSError:
+                pass
 
     def _kill_children(self) -> None:
         """Orphans that came to us, where no pid namespace kept them together."""
@@ -1148,10 +1206,23 @@ class Keeper:
 
 
 def _setting(root: str, task_id: str) -> dict[str, Any]:
-    """How the sandbox is to be made; see `sandboxing`."""
-    with open(f"{paths.task_dir(root, task_id)}/{paths.SETTING}", "rb") as file:
-        setting: dict[str, Any] = marshal.loads(file.read())
+    """How the sandbox is to be made; see `sandboxing`. Without it there is no task to be in charge of."""
+    path = f"{paths.task_dir(root, task_id)}/{paths.SETTING}"
+    try:
+        with open(path, "rb") as file:
+            setting: dict[str, Any] = marshal.loads(file.read())
+    except (OSError, ValueError, EOFError, TypeError) as error:
+        why = getattr(error, "strerror", None) or f"it is damaged: {error}"
+        os.write(2, f"cannot make the sandbox of {task_id}: {why}: {path}\n".encode())
+        os._exit(_DATA_ERROR)
     return setting
+
+
+def _ended(pidfd: int, seconds: float) -> bool:
+    """Whether a process ends within so many seconds."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _leave_keyring() -> None:

@@ -6,6 +6,7 @@ run: a child that outlives its keeper for a moment may write after the next keep
 
     boot <boot id>                                              what follows happened in this boot
     first <pid> <ticks> <clone> <enter>                         the sandbox's first process, its namespaces' bits
+    made <pid> <network> [<part> <why>]...                      it is ready; its address, and what could not be had
     spawned <process> <run> <pid> <ticks> <leaf> <fork>         forked; not yet let go
     never <process> <run> <errno> <step> <text> <fork>          that fork did not execute anything, and will not
     stopping <process> <run>                                    it was asked to stop

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from sandbox.cgroups import tree
 from sandbox.cgroups.controllers import needed
 from sandbox.spec import Limits
@@ -107,9 +109,47 @@ def change(group: Mapping[str, str], resources: Mapping[str, Any], process: str 
     wanted = of(resources)
     if not process:
         return _rows(group, wanted, "", "")
-    if run < 0:
+    leaf = paths.leaf_name(process, run)
+    if run < 0 or not all(map(os.path.isdir, tree.directories(group, leaf))):  # it has ended meanwhile
         return _of_a_leaf(group, wanted, process, f" of {process}", "")
-    return _rows(tree.leaf_group(group, paths.leaf_name(process, run)), wanted, f" of {process}", "")
+    return _rows(tree.leaf_group(group, leaf), wanted, f" of {process}", "")
+
+
+#: The least and the most that each limit may be; beyond, the kernel says less clearly that it will not.
+_RANGES = {
+    "cpu": (1e-3, 1e6),
+    "cpu_burst": (0, 1e6),
+    "cpu_weight": (1, 10_000),
+    "io_weight": (1, 10_000),
+    "ram": (1, 1 << 62),
+    "ram_low": (0, 1 << 62),
+    "ram_high": (1, 1 << 62),
+    "swap": (0, 1 << 62),
+    "pids": (1, 1 << 22),
+}
+
+#: The largest number of a processor that the kernel can be built for, 8192, has so many digits (Kconfig, NR_CPUS).
+_PROCESSORS = 4
+
+
+def wrong(resources: Mapping[str, Any]) -> str:
+    """Why limits that somebody asks for, of the types that they have to be, make no sense; else nothing."""
+    for name, value in resources.items():
+        if value is None:
+            continue
+        if name in _RANGES:
+            least, most = _RANGES[name]
+            if not least <= value <= most:
+                return f"{name} is from {least:g} to {most:g}, not {value}"
+        if name == "cpuset":
+            ends = [end for part in value.split(",") for end in part.split("-", 1)]
+            if not all(end.isascii() and end.isdigit() and len(end) <= _PROCESSORS for end in ends):
+                return f"cpuset is a list such as 0-1,3, not {value!r}"
+        if name == "io":
+            rates = [rate for each in _devices(value) for rate in each[1:] if rate is not None]
+            if not all(1 <= rate <= 1 << 62 for rate in rates):
+                return "a rate of io is at least 1 a second"
+    return ""
 
 
 def _rows(group: Mapping[str, str], wanted: dict[str, Any], of: str, reason: str) -> list[Row]:

@@ -140,6 +140,8 @@ def _setting(
     lacking = [each for each in rows if each["got"] is None and _is_asked(each["what"], asked)]
     if strict and lacking:
         _refuse([(each["what"], each["why_not"]) for each in lacking])
+    if strict:
+        _try_privileges(task, own, steps, user, users)
     if strict and parts:
         if image is not None:
             spec.root = _in_memory(image)  # there is no directory yet for what it changes
@@ -152,10 +154,8 @@ def _setting(
 def write(directory: str, words: Mapping[str, Any]) -> None:
     """Raises OSError."""
     fd = os.open(f"{directory}/{paths.SETTING}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, marshal.dumps(dict(words)))
-    finally:
-        os.close(fd)
+    with open(fd, "wb") as file:
+        file.write(marshal.dumps(dict(words)))
 
 
 # -- what is seen
@@ -175,7 +175,8 @@ def _spec(asked: Mapping[str, Any], root: str, task_id: str, sandbox: str, user:
         users = Users.one(os.geteuid(), os.getegid()) if alone else Users.range(FIRST_ID, IDS)
     mounts = "mount" in names
     foreign = image is not None
-    hidden = tuple(path for path in (os.path.realpath(root),) if path != "/")
+    roots = dict.fromkeys(map(os.path.realpath, (root, paths.default_root())))
+    hidden = tuple(path for path in roots if path != "/")
     if asked.get("read_only", True) and not foreign:
         hidden += ("/run",)  # sockets and FIFOs of the host's: that they cannot be written keeps nobody from talking
     volumes = [
@@ -188,6 +189,8 @@ def _spec(asked: Mapping[str, Any], root: str, task_id: str, sandbox: str, user:
         )
         for each in asked.get("volumes", ())
     ]
+    if foreign:
+        volumes += _names_for(asked)
     return Spec(
         names,
         hostname=asked.get("hostname"),
@@ -214,6 +217,15 @@ def _of_names(asked: Mapping[str, Any]) -> tuple[str, ...]:
     """What /etc/resolv.conf leads to: services of the host talk in /run, and the names of others are asked there."""
     to = os.path.dirname(os.path.realpath("/etc/resolv.conf"))
     return (to,) if to.startswith("/run/") and asked.get("network") != "none" else ()
+
+
+def _names_for(asked: Mapping[str, Any]) -> list[Volume]:
+    """What says the names of hosts, in a root file system that does not know this one."""
+    if asked.get("network") == "none":
+        return []
+    taken = [each["container_path"] for each in asked.get("volumes", ())]
+    files = [path for path in ("/etc/resolv.conf", "/etc/hosts") if os.path.isfile(path) and path not in taken]
+    return [Volume(os.path.realpath(path), path) for path in files]
 
 
 def _root(asked: Mapping[str, Any], root: str, task_id: str, image: Any) -> Root:
@@ -340,7 +352,7 @@ def _privileges(asked: Mapping[str, Any], process: Mapping[str, Any], profile: o
     return Privileges(
         capabilities_added=capabilities or (),
         capabilities_dropped=() if capabilities is None else ("ALL",),
-        seccomp=profile or asked.get("seccomp", "default"),
+        seccomp=asked.get("seccomp", "default") if profile is None else profile,
         landlock=rules,
         rlimits={name: ":".join(map(_limit, both)) for name, both in process.get("rlimits", {}).items()},
         oom_score_adj=process.get("oom_score_adj"),
@@ -361,6 +373,30 @@ def _landlock(asked: Mapping[str, Any]) -> int:
     from sandbox.privileges.doing import landlock_version
 
     return landlock_version()
+
+
+def _try_privileges(
+    task: Mapping[str, Any], own: Mapping[int, Any], common: Any, user: User, users: Mapping[str, User]
+) -> None:
+    """What processes ask for by name, tried in a child: refused before anything starts."""
+    asked = [number for number in own if any(name in task["processes"][number] for name in _OF_A_PROCESS)]
+    if not asked and "landlock" not in task.get("sandbox", {}):
+        return
+    from sandbox.privileges import trial
+
+    done: list[Any] = []
+    for number in asked or [-1]:
+        name = task["processes"][number]["name"] if number >= 0 else ""
+        who = users.get(name, user)
+        credentials = (who.uid, who.gid, tuple(who.groups)) if os.geteuid() == 0 else None
+        attempt = (own.get(number, common), credentials)
+        if attempt in done:
+            continue
+        done.append(attempt)
+        failed = trial.attempt(*attempt)
+        if failed is not None:
+            part, why = failed
+            _refuse([(f"{part} of {name}" if name and not part.startswith("landlock") else part, why)])
 
 
 def _rows(privileges: Privileges, kernel: Kernel) -> list[Row]:

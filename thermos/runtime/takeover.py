@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
+from collections.abc import Mapping
 from types import FrameType
+from typing import Any
 
 import msgspec
 
 from thermos import paths
 from thermos.checkpoint import follow, lock, tasks
 from thermos.core.state import State
-from thermos.core.task import Accepted
+from thermos.core.task import Accepted, Resources
 
-from . import accept, control, identity
+from . import accept, control, ground, identity
 
 
 class CannotTakeOver(Exception):
@@ -37,20 +40,64 @@ def take_lock(root: str, task_id: str) -> int:
 def limits_again(root: str, accepted: Accepted) -> None:
     """Make the task's group again where a reboot has taken it away, and its disk: the limits are part of what was
     accepted. Raises CannotAccept."""
+    state = tasks.read_state(root, accepted)
+    if state.ended:
+        return  # it is resumed to be cleaned up
     if accepted.cgroups and not all(os.path.isdir(directory) for directory in accepted.cgroups.values()):
-        from . import limits
-
-        name = os.path.basename(next(iter(accepted.cgroups.values())))
-        limits.isolate(name, "best-effort", msgspec.structs.asdict(accepted.task.resources))
+        _group_again(root, accepted, state)
     if accepted.task.resources.disk is not None:
-        from . import ground
-
         ground.limit_disk_again(root, accepted)
 
 
-def sandbox_of(accepted: Accepted) -> str:
-    """The directory that a keeper makes namespaces around, if the task is to have any."""
-    return "" if accepted.isolation_mode == "none" else accepted.sandbox
+def _group_again(root: str, accepted: Accepted, state: State) -> None:
+    """With the limits that it had last, and room for those of its processes. Raises CannotAccept."""
+    from sandbox.cgroups import tree
+
+    from . import limits
+
+    name = os.path.basename(next(iter(accepted.cgroups.values())))
+    processes = [
+        {"name": process.name, "resources": _last(process.resources or Resources(), state.limits.get(number))}
+        for number, process in enumerate(accepted.task.processes)
+    ]
+    wanted = _last(accepted.task.resources, state.limits.get(-1))
+    group, rows = limits.isolate(name, accepted.isolation_mode, wanted, processes)
+    try:
+        if accepted.isolation_mode == "strict":
+            accept.refuse_what_is_missing(rows, ("processes",))
+        if group and group != accepted.cgroups:  # we are not where it was begun: in another session, say
+            _have_moved(root, accepted, group)
+    except BaseException:
+        tree.remove_tree(group)
+        raise
+
+
+def _last(accepted: Resources, changed: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(accepted), **(changed or {})}
+
+
+def _have_moved(root: str, accepted: Accepted, group: dict[str, str]) -> None:
+    """Write down where a task's group is now. Nothing else of what was accepted ever changes. Raises CannotAccept."""
+    path = f"{paths.task_dir(root, accepted.task_id)}/{paths.ACCEPTED}"
+    new = f"{path}.new"
+    try:
+        with open(path, "rb") as file:
+            words = json.load(file)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            json.dump({**words, "cgroups": group}, file, separators=(",", ":"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(new, path)
+    except OSError as error:
+        raise accept.CannotAccept(73, f"cannot write {path}: {error.strerror}") from None
+
+
+def sandbox_of(root: str, accepted: Accepted) -> str:
+    """The directory that a keeper makes namespaces around, if the task is to have any, and has not ended."""
+    if accepted.isolation_mode == "none" or tasks.read_state(root, accepted).ended:
+        return ""
+    return accepted.sandbox
 
 
 def take_over(root: str, task_id: str) -> bool:
@@ -63,7 +110,7 @@ def take_over(root: str, task_id: str) -> bool:
         limits_again(root, accepted)
     except accept.CannotAccept as error:
         raise CannotTakeOver(str(error)) from None
-    sandbox = sandbox_of(accepted)
+    sandbox = sandbox_of(root, accepted)
     done = accept.detach(lambda ready: accept.become_keeper(root, task_id, sandbox, fd, ready=ready))
     os.close(fd)
     return done
@@ -75,6 +122,8 @@ def over(root: str, accepted: Accepted) -> State | None:
     if not state.ended or any(os.path.isdir(directory) for directory in accepted.cgroups.values()):
         return None
     if not accepted.cgroups and any(True for _ in identity.strays(accepted.env)):
+        return None
+    if ground.wanted(accepted) and ground.errands(root, accepted):
         return None
     return state
 

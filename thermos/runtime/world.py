@@ -43,11 +43,15 @@ from .wire import MOST_FDS, Closed, Wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .disk_watch import DiskWatch
+    from .ground import Errand
     from .probing import Probes
 
 #: A keeper that lived for so many seconds was not young; after so many young ones wait before the next, and how long
 #: at most.
 _OLD, _YOUNG, _PATIENT = 10.0, 5, 5.0
+
+#: Seconds that a kill may be asked to wait at most: as far as a task file goes.
+_LONGEST = 1e9
 
 #: Seconds between two attempts at starting a keeper, where the host cannot give another process.
 _PATIENCE = 1.0
@@ -122,8 +126,12 @@ class World:
         if self._durable:
             return
         directory = paths.task_dir(self.root, self.task_id)
-        for path in (f"{directory}/{paths.ACCEPTED}", directory, os.path.dirname(directory)):
-            fd = os.open(path, os.O_RDONLY)
+        inside = [f"{directory}/{name}" for name in (paths.ACCEPTED, paths.SETTING, paths.CHANGES)]
+        for path in (*inside, directory, os.path.dirname(directory)):
+            try:
+                fd = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue  # plain processes have no setting, and the host's files no changes
             os.fsync(fd)
             os.close(fd)
         self._wire.send(("durable",))
@@ -282,6 +290,8 @@ class World:
             os.unlink(f"{directory}/{paths.CONTROL}")
         except FileNotFoundError:
             pass
+        if self._disk is not None:
+            self._close_disk(self._disk)
         assert state.stage is not None
         text = f"{self.task_id}: {state.stage}: {state.reason}"
         self._wire.send(("end", EXIT_STATUS[state.stage], text, self._errands()))
@@ -289,21 +299,11 @@ class World:
             select.select([], [self._wire.fileno()], [])
             self._wire.flush()
 
-    def _errands(self) -> list[tuple[list[str], Any]]:
+    def _errands(self) -> list[Errand]:
         """What is to be done when nothing of the task lives any more, and the kernel does not do."""
-        errands: list[tuple[list[str], Any]] = []
-        task = self._accepted.task
-        if task.sandbox.network == "private" and self._accepted.isolation_mode != "none":
-            from sandbox import network
+        from . import ground
 
-            from . import ground
-
-            errands.append((network.command("down"), network.down(ground.holder(self._accepted), paths.NETWORKS)))
-        if task.resources.disk is not None and self._accepted.isolation_mode != "none":
-            from . import ground
-
-            errands += ground.end_of_disk(self.root, self._accepted)
-        return errands
+        return ground.errands(self.root, self._accepted) if ground.wanted(self._accepted) else []
 
     # -- what happens
 
@@ -338,14 +338,25 @@ class World:
             yield from self._let_go(self._probes)
 
     def _from_disk(self, disk: DiskWatch) -> Iterator[Record]:
-        fd = disk.fileno()
         reached, over = disk.hear()
         if reached and not self._state.exceeded:
             yield Exceeded(at=self.now(), why=reached)
-        if over:
-            self._poll.unregister(fd)
-            disk.close()
-            self._disk = None
+        if not over:
+            return
+        self._close_disk(disk)
+        if reached:
+            return
+        self._disk = disk.another()
+        if self._disk is not None:
+            self._poll.register(self._disk.fileno(), select.POLLIN)
+            return
+        rows = msgspec.convert([disk.row("the program that watches it ends at once")], tuple[Isolation, ...])
+        yield Updated(at=self.now(), limits={}, rows=rows)
+
+    def _close_disk(self, disk: DiskWatch) -> None:
+        self._poll.unregister(disk.fileno())
+        disk.close()
+        self._disk = None
 
     def _take_news(self) -> list[Record]:
         news, self._news = self._news, []
@@ -413,7 +424,9 @@ class World:
             case "prepared":
                 init, got, missing = rest
                 if got is False or (init is None and not missing):
-                    return None  # an earlier keeper made it, and the journal knows; or it is not wanted
+                    return None  # it is not wanted
+                if (init, got, missing) == (self._state.init, self._state.got, self._state.missing):
+                    return None  # an earlier keeper made it, or has told an earlier supervisor
                 return Sandboxed(at=self.now(), init=init, got=got, missing=missing)
             case "signal":
                 number, at = rest
@@ -578,6 +591,8 @@ class World:
 
     def _request(self, text: bytes, peer: tuple[int, ...]) -> tuple[dict[str, object], list[Record]]:
         pid, uid, _ = peer
+        if not _is_of_the_host(pid):
+            return {"ok": False, "why": "nobody inside a sandbox may"}, []
         if uid not in (0, os.geteuid()):
             return {"ok": False, "why": f"user {uid} may not: the task belongs to user {os.geteuid()}"}, []
         try:
@@ -585,6 +600,8 @@ class World:
             name = asked["request"]
             if name == "kill":
                 wait = None if asked.get("wait") is None else float(asked["wait"])
+                if wait is not None and not 0 <= wait <= _LONGEST:
+                    return {"ok": False, "why": f"nobody waits for {wait:g} seconds"}, []
                 by = f"process {pid} of user {uid}"
                 return {"ok": True}, [KillRequested(at=self.now(), by=by, wait=wait, force=bool(asked.get("force")))]
             if name == "signal":
@@ -593,7 +610,7 @@ class World:
                 return self._pause_request(name == "pause", f"process {pid} of user {uid}")
             if name == "update":
                 return self._update_request(asked["limits"], asked.get("process"), f"process {pid} of user {uid}")
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             pass
         return {"ok": False, "why": "cannot understand the request"}, []
 
@@ -621,6 +638,11 @@ class World:
         if unknown or not wanted:
             return {"ok": False, "why": f"there is no limit {', '.join(unknown) or 'to change'}"}, []
         msgspec.convert({field: value for field, value in wanted.items() if value is not None}, Resources)
+        wrong = limits.wrong(wanted)
+        if wrong:
+            return {"ok": False, "why": wrong}, []
+        if self._state.ended:
+            return {"ok": False, "why": "the task has ended"}, []
         if not self._accepted.cgroups:
             return {"ok": False, "why": "it has no cgroup that limits could be set of"}, []
         process = None
@@ -641,6 +663,14 @@ class World:
                 record = Signalled(at=self.now(), process=process, run=run.number, signal=number, stop=False)
                 return {"ok": True}, [record]
         return {"ok": False, "why": f"the task has no process {name}"}, []
+
+
+def _is_of_the_host(pid: int) -> bool:
+    """Whether who asks is not in a pid namespace below ours, as tasks are: a socket can be seen where it should not."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return os.geteuid() != 0  # of another user's process only root sees that
 
 
 def _credentials(client: _socket.socket) -> bytes:

@@ -331,9 +331,9 @@ def _unmount(disk: Disk) -> None:
     """
     while _mounted(disk):
         try:
-            calls.unmount(disk["directory"])
+            syscalls.umount(disk["directory"], syscalls.UMOUNT_NOFOLLOW)
         except OSError:
-            calls.unmount(disk["directory"], detach=True)
+            syscalls.umount(disk["directory"], syscalls.UMOUNT_NOFOLLOW | syscalls.MNT_DETACH)
 
 
 def _run(*command: str) -> None:
