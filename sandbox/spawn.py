@@ -269,9 +269,7 @@ def fork(place: Place, never: Callable[[str, int, str], object]) -> Child:
     even where the parent is not there to be told.
     """
     if place.privileges:
-        from .privileges import doing  # here: where the child will be its file may not be
-
-        doing.prepare(place.privileges)
+        expect(place.privileges)
     if place.enter & syscalls.CLONE_NEWPID:
         return _fork_through(lambda gate: _go_between(place, gate), never)
     whole = [file for file in place.cgroups if isinstance(file, str) and file.endswith("/" + PROCS)]
@@ -284,6 +282,13 @@ def fork(place: Place, never: Callable[[str, int, str], object]) -> Child:
             if error.errno in _NO_FORK_AT_ALL:
                 raise
     return _fork(lambda gate: _become(place, gate), never)
+
+
+def expect(privileges: Sequence[tuple[Any, ...]]) -> None:
+    """Processes with these privileges will be forked: make ready, while nobody waits, what the first fork would."""
+    from .privileges import doing  # here: where the child will be its file may not be
+
+    doing.prepare(privileges)
 
 
 def fork_first(plan: Plan, argv: list[str], *, stays: bool = True) -> Child:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import ROWS
-from .kind import CannotMeasure, Place, Row, Sample
+from .kind import CannotMeasure, NotThere, Place, Row, Sample
 
 #: Seconds between two rows: so long ext4 remembers the inodes of files that were removed, and is slowed down by it.
 FORGOTTEN = 6
@@ -151,6 +151,8 @@ def main() -> int:
             if results and not given.quick:
                 time.sleep(FORGOTTEN)
             results.append(measure(row, repeat, 5 if given.quick else 20, share))
+        except NotThere as error:
+            results.append(Measured(row, skipped=str(error)))
         except CannotMeasure as error:
             print(f"{row.name}: {error}", file=sys.stderr)
             failed = True

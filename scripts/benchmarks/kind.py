@@ -15,6 +15,10 @@ class CannotMeasure(Exception):
     """A program did not do what is measured; the text says which and why."""
 
 
+class NotThere(CannotMeasure):
+    """A peer that is installed cannot work here: its row is left out, and the text says why."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a side works: a directory of its own.

@@ -13,6 +13,9 @@ import pytest
 BENCH = Path(__file__).parent.parent.parent / "scripts" / "bench"
 DEADLINE = 300  # seconds; far more than one measurement takes, also on a busy machine
 
+#: Rows beside programs that are large and that nobody else here needs: measured where they are.
+WITH_GUESTS = ("sandbox-podman", "sandbox-docker")
+
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([BENCH, *words], capture_output=True, text=True, timeout=DEADLINE, check=False)
@@ -46,6 +49,10 @@ def test_a_row_is_measured_and_leaves_nothing_behind(name: str) -> None:
     (row,) = measured
     assert row["name"] == name
     assert leftovers() <= before
+    if name in WITH_GUESTS and row["skipped"]:
+        assert name.partition("-")[2] in row["skipped"]
+        assert row["all_ours"] == []
+        return
     if row["skipped"]:
         pytest.skip(row["skipped"])
     assert len(row["all_ours"]) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import time
@@ -239,6 +238,8 @@ def _profile(file: str, task: dict[str, Any]) -> Any:
     path = _beside(file, name)
     try:
         with open(path, "rb") as profile:
+            import json
+
             return json.load(profile)
     except OSError as error:
         raise Cannot(f"cannot use sandbox.seccomp: cannot read {path}: {error.strerror}", 65) from None
@@ -310,7 +311,11 @@ def _take_on(
     if given["detach"]:
         if not accept.detach(lambda ready: accept.become_keeper(root, task_id, sandbox, lock, ready=ready)):
             raise Cannot(f"cannot supervise {task_id}: its supervisor did not start; thermos resume {task_id}", 70)
-        print(json.dumps({"task_id": task_id, "root": root}) if given["json"] else task_id)
+        if given["json"]:
+            import json
+
+            task_id = json.dumps({"task_id": task_id, "root": root})
+        print(task_id)
         return 0
     follower = 0
     if given["json"]:

@@ -6,9 +6,7 @@ template in it has to wait for a binding. What each of them takes is said once m
 
 from __future__ import annotations
 
-import re
-
-from . import units
+from . import patterns, units
 from .reading import UNKNOWN, did_you_mean
 from .scalars import scalar
 from .templates import port_named
@@ -77,7 +75,7 @@ class Scalar:
         try:
             return self.accept(value)
         except ValueError as error:
-            bound = isinstance(written, str) and re.search(TEMPLATE, written) is not None
+            bound = isinstance(written, str) and patterns.search(TEMPLATE, written) is not None
             reading.refuse(path, str(error), relation=bound or isinstance(error, Unfit))
             return UNKNOWN
 
@@ -182,8 +180,8 @@ class Cores(Number):
 
     def accept(self, value: Value) -> float:
         if isinstance(value, str):
-            if not re.fullmatch(units.CORES, value):
-                meant = f", did you mean '{value.lower()}'?" if re.fullmatch(units.CORES, value.lower()) else ""
+            if not patterns.fullmatch(units.CORES, value):
+                meant = f", did you mean '{value.lower()}'?" if patterns.fullmatch(units.CORES, value.lower()) else ""
                 raise ValueError(f"expected cores, such as 1.5 or '500m', got {shown(value)}{meant or _quoted(value)}")
             return _in_range(int(value[:-1]) / 1000, value, self.low, self.high)
         return super().accept(value)
@@ -324,7 +322,7 @@ class Range(Scalar):
         return scalar(text)
 
     def accept(self, value: Value) -> tuple[int, int]:
-        if isinstance(value, str) and re.fullmatch(RANGE, value):
+        if isinstance(value, str) and patterns.fullmatch(RANGE, value):
             first, _, last = value.partition("-")
             ends = int(first), int(last or first)
             for end in ends:
@@ -352,9 +350,8 @@ class Shaped(Text):
         self.expected = expected
 
     def accept(self, value: Value) -> str:
-        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
-            number = isinstance(value, int) and not isinstance(value, bool) and re.fullmatch(self.pattern, str(value))
-            raise ValueError(f"expected {self.expected}, got {shown(value)}{'; put it in quotes' if number else ''}")
+        if not isinstance(value, str) or not patterns.fullmatch(self.pattern, value):
+            raise ValueError(f"expected {self.expected}, got {shown(value)}")
         return super().accept(value)
 
 
@@ -379,7 +376,7 @@ class Rlimit(Scalar):
     __slots__ = ()
 
     def accept(self, value: Value) -> tuple[int, int]:
-        if isinstance(value, str) and re.fullmatch(RLIMIT, value):
+        if isinstance(value, str) and patterns.fullmatch(RLIMIT, value):
             soft, _, hard = value.partition(":")
             both = _rlimit(soft), _rlimit(hard or soft)
             if both[1] != -1 and (both[0] == -1 or both[0] > both[1]):
@@ -416,7 +413,7 @@ class Port(Scalar):
     def read(self, value: Value, path: Path, reading: Reading) -> Any:
         if isinstance(value, str) and value[:2] == "{{" and value[-2:] == "}}":
             named = port_named(value[2:-2])  # the number that it stands for, by its name: inspect can show that
-            if named is not None and re.fullmatch(PORT_NAME, named):
+            if named is not None and patterns.fullmatch(PORT_NAME, named):
                 value = named
         port = super().read(value, path, reading)
         if port is not UNKNOWN and not port.isdigit():
@@ -428,7 +425,7 @@ class Port(Scalar):
         if isinstance(value, int) and not isinstance(value, bool):
             _check_range(value, 1, 65535)
             return str(value)
-        if not isinstance(value, str) or not re.fullmatch(PORT_NAME, value):
+        if not isinstance(value, str) or not patterns.fullmatch(PORT_NAME, value):
             raise ValueError(f"expected the name of a port, or its number, got {shown(value)}{_quoted(value)}")
         return value
 
@@ -439,10 +436,11 @@ class Pattern(Text):
     __slots__ = ()
 
     def accept(self, value: Value) -> str:
+        import re
+        import warnings
+
         text = super().accept(value)
         try:
-            import warnings
-
             with warnings.catch_warnings():  # of what another Python may read otherwise, and only its authors care for
                 warnings.simplefilter("ignore")
                 re.compile(text)

@@ -8,9 +8,9 @@ changing fastest, less those that an entry of `exclude` fits. In the copy's text
 
 from __future__ import annotations
 
-import re
 from itertools import product
 
+from . import patterns
 from .reading import UNKNOWN, did_you_mean
 from .scalars import scalar
 from .wording import shortened, shown
@@ -40,7 +40,7 @@ def combinations(value: Value, path: Path, reading: Reading) -> Any:
     axes: dict[str, Any] = {}
     for name, values in value.items():
         if name != "exclude":
-            if not re.fullmatch(AXIS, name):
+            if not patterns.fullmatch(AXIS, name):
                 why = f"the name of an axis is a word of letters, digits and '_', got {shortened(name)!r}"
                 reading.refuse((*path, name), why, at_key=True)
             axes[name] = _axis(values, (*path, name), reading)
@@ -147,11 +147,11 @@ def _combinations(
 
 def filled(text: str, combination: Combination) -> str:
     """The text with the values of one copy."""
-    return re.sub(TEMPLATE, lambda match: combination.get(match[1], match[0]), text)
+    return patterns.sub(TEMPLATE, lambda match: combination.get(match[1], match[0]), text)
 
 
 def axes_in(text: str) -> set[str]:
-    return set(re.findall(TEMPLATE, text))
+    return set(patterns.findall(TEMPLATE, text))
 
 
 def copy_text(combination: Combination) -> str:

@@ -6,7 +6,7 @@ text too, since it is twelve to some readers and ten to others.
 
 from __future__ import annotations
 
-import re
+from . import patterns
 
 _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -28,11 +28,11 @@ def scalar(text: str) -> bool | int | float | str | None:
         return _WORDS[text]
     if text[0] not in "0123456789.+-":
         return text
-    if re.fullmatch(_WHOLE, text):
+    if patterns.fullmatch(_WHOLE, text):
         return whole(text)
-    if re.fullmatch(_BASED, text):
+    if patterns.fullmatch(_BASED, text):
         return int(text[2:], _BASES[text[:2]])
-    if re.fullmatch(_NUMBER, text):
+    if patterns.fullmatch(_NUMBER, text):
         return float(text)
     return text
 

@@ -6,8 +6,7 @@ made from names (`{{port{{thermos.user}}}}`), and again until nothing changes. `
 
 from __future__ import annotations
 
-import re
-
+from . import patterns
 from .wording import shortened
 
 TYPE_CHECKING = False
@@ -44,7 +43,7 @@ def fill(text: str, bindings: Mapping[str, str]) -> Filled:
         filled, unbound, changed = _one_round(text, bindings, names)
         if not changed:
             if not unbound:
-                filled = re.sub(_TEMPLATE, r"{{\2}}", filled)
+                filled = patterns.sub(_TEMPLATE, r"{{\2}}", filled)
             return Filled(filled, list(names), unbound)
         text = filled
     raise ValueError(f"its templates still change after {ROUNDS} rounds: one is bound to a text that names itself")
@@ -55,7 +54,7 @@ def _one_round(text: str, bindings: Mapping[str, str], names: dict[str, None]) -
     unbound: dict[str, None] = {}
     length = end = 0
     changed = False
-    for match in re.finditer(_TEMPLATE, text):
+    for match in patterns.finditer(_TEMPLATE, text):
         literal, name = match.groups()
         if literal:
             continue
@@ -77,9 +76,9 @@ def _one_round(text: str, bindings: Mapping[str, str], names: dict[str, None]) -
 
 def _check_name(name: str, *, bound: bool) -> None:
     literally = f"for that text itself write {'{{&' + shortened(name) + '}}'!r}"
-    if not re.fullmatch(_NAME, name):
+    if not patterns.fullmatch(_NAME, name):
         bare = "".join(name.split())
-        if re.fullmatch(_NAME, bare):
+        if patterns.fullmatch(_NAME, bare):
             raise ValueError(f"no spaces may stand in a template: write '{{{{{bare}}}}}'; {literally}")
         raise ValueError(f"{'{{' + shortened(name) + '}}'!r} is no template; {literally}")
     if bound or not name.startswith("thermos.") or name in OF_THE_TASK or port_named(name) is not None:
@@ -91,7 +90,7 @@ def _check_name(name: str, *, bound: bool) -> None:
 
 def port_variable(name: str) -> str:
     """The environment variable that a process finds a port in."""
-    return "THERMOS_PORT_" + re.sub(r"\W", "_", name.upper())
+    return "THERMOS_PORT_" + patterns.sub(r"\W", "_", name.upper())
 
 
 def port_named(name: str) -> str | None:

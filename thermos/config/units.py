@@ -5,7 +5,7 @@ The patterns say which texts are one; editors are shown the same ones by the JSO
 
 from __future__ import annotations
 
-import re
+from . import patterns
 
 DURATIONS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 SIZES = {
@@ -45,9 +45,9 @@ def duration(text: str) -> float | None:
     digits = text.rstrip("dhms")
     if digits.isascii() and digits.isdigit() and len(digits) <= 20 and text[len(digits) :] in DURATIONS:
         return int(digits) * DURATIONS[text[len(digits) :]]
-    if not re.fullmatch(DURATION, text):
+    if not patterns.fullmatch(DURATION, text):
         return None
-    parts = re.findall(rf"({_NUMBER}) ?(ms|[dhms])", text)
+    parts = patterns.findall(rf"({_NUMBER}) ?(ms|[dhms])", text)
     return sum(float(number) * DURATIONS[unit] for number, unit in parts) if parts else float(text)
 
 
@@ -56,14 +56,15 @@ def size(text: str) -> float | None:
     digits = text.rstrip("kKMGTiB")
     unit = text[len(digits) :] or "B"
     digits = digits.removesuffix(" ")
-    if unit not in SIZES or not re.fullmatch(SIZE, text):
+    plain = digits.isascii() and digits.isdigit() and len(digits) <= 20
+    if unit not in SIZES or not (plain or patterns.fullmatch(SIZE, text)):
         return None
     return (float(digits) if "." in digits else int(digits)) * SIZES[unit]
 
 
 def rate(text: str) -> float | None:
     """Bits a second; None for what is no rate."""
-    if not re.fullmatch(RATE, text):
+    if not patterns.fullmatch(RATE, text):
         return None
     digits = text.rstrip("kMGbit")
     return float(digits) * RATES[text[len(digits) :] or "bit"]
@@ -71,7 +72,7 @@ def rate(text: str) -> float | None:
 
 def meant_duration(text: str) -> str:
     """`, did you mean '30s'?` for `30 sec`, or nothing."""
-    meant = re.sub(
+    meant = patterns.sub(
         r" *(?:and|,)? *([0-9.]+) *([A-Za-z]+)",
         lambda part: part[1] + _DURATION_WORDS.get(part[2], _DURATION_WORDS.get(part[2].lower(), part[2])),
         text[:60].strip(),
@@ -84,11 +85,11 @@ def meant_size(text: str) -> str:
 
     Tools differ in what they mean by `M`, so both are shown; only `Mi` leaves no doubt.
     """
-    found = re.fullmatch(rf" *({_NUMBER}) *([kmgt])(i?)b? *", text, re.IGNORECASE)
+    found = patterns.fullmatch(rf"(?i: *({_NUMBER}) *([kmgt])(i?)b? *)", text)
     if found is not None:
         number, letter, binary = found.groups()
         decimal = "k" if letter in "kK" else letter.upper()
         other = "" if binary else f" or {f'{number}{decimal}B'!r}"
         return f", did you mean {f'{number}{letter.upper()}iB'!r}{other}?"
-    found = re.fullmatch(rf" *({_NUMBER}) *(?:b|bytes?) *", text, re.IGNORECASE)
+    found = patterns.fullmatch(rf"(?i: *({_NUMBER}) *(?:b|bytes?) *)", text)
     return f", did you mean {f'{found[1]}B'!r}?" if found is not None and "." not in found[1] else ""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
-
+from thermos.config import patterns
 from thermos.config.scalars import whole
+from thermos.quick_json import loads
 
 from .document import Builder, Document, Place
 from .problems import unreadable
@@ -28,8 +27,12 @@ def parse(text: str, file: str) -> Document:
         return fields
 
     try:
-        value: Value = json.loads(text, object_pairs_hook=mapping, parse_int=whole)
-    except json.JSONDecodeError as error:
+        value: Value = loads(text, mapping, whole)
+    except ValueError as error:
+        from json import JSONDecodeError
+
+        if not isinstance(error, JSONDecodeError):
+            raise
         raise unreadable(file, error.lineno, error.colno, f"not JSON: {error.msg}") from None
     except RecursionError:
         build(text, file)  # says where
@@ -41,7 +44,7 @@ def build(text: str, file: str) -> Builder:
     """The places of a text that is JSON, as far as it has been read; its scalars are left out."""
     builder = Builder(file)
     line, line_start, end = 1, 0, 0
-    for match in re.finditer(_TOKEN, text):
+    for match in patterns.finditer(_TOKEN, text):
         token = match[0]
         newlines = text.count("\n", end, match.start())
         if newlines:
@@ -57,7 +60,7 @@ def build(text: str, file: str) -> Builder:
             builder.open([], Place(line, column))
         elif token not in ",:":
             if builder.wants_key():
-                builder.key(json.loads(token), line, column)
+                builder.key(loads(token), line, column)
             else:
                 builder.add(None, Place(line, column))
     return builder

@@ -8,13 +8,12 @@ from __future__ import annotations
 import _socket
 import errno
 import fcntl
-import json
 import os
 import sys
 import time
 
 from sandbox.cgroups import tree
-from thermos import paths
+from thermos import paths, quick_json
 from thermos.checkpoint import lock
 
 from .start import command
@@ -318,7 +317,7 @@ class Place:
                 admit(place, owner, others)
             if setting is not None:
                 self._write_setting(setting)
-            data = json.dumps(accepted, separators=(",", ":")).encode()
+            data = quick_json.dumps(accepted).encode()
             fd = os.open(f"{self.temporary}/{paths.ACCEPTED}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 _write_all(fd, data)

@@ -197,6 +197,8 @@ class Keeper:
             self._make_sandbox()
         except OSError:
             pass  # the host lacks something: the first spawn tries again, and says why not
+        if self._setting:
+            spawn.expect(self._setting["privileges"])  # the supervisor is still starting
         while self._exit is None:
             timeout = None if self._restart_at is None else max(self._restart_at - now(), 0)
             for watch, fd, events in [(self._watch.get(fd), fd, events) for fd, events in self._epoll.poll(timeout)]:
