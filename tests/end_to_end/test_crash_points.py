@@ -92,7 +92,7 @@ def test_the_undisturbed_life_is_what_the_task_file_says(features: Lives) -> Non
 def test_a_death_at_any_point_changes_nothing(features: Lives) -> None:
     plans = [[death] for death in deaths(features.undisturbed.trace, thorough())]
     assert len(plans) > 200
-    assert features.all_wrong(plans) == []
+    assert features.all_wrong(plans if thorough() else plans[::3]) == []
 
 
 def test_a_death_at_any_point_of_a_kill_changes_nothing(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_death_at_any_point_of_a_kill_changes_nothing(tmp_path: Path) -> None:
     late = set(trace[asked:])
     plans = [[death] for death in deaths(trace, thorough()) if f"{death.who} {death.point}" in late]
     if not thorough():
-        plans = [plan for plan in plans if plan[0].victims == "keeper+supervisor"]
-    assert len(plans) > 40
+        plans = [plan for plan in plans if plan[0].victims == "keeper+supervisor"][::2]
+    assert len(plans) > 20
     assert lives.all_wrong(plans) == []
 
 
@@ -124,7 +124,7 @@ def test_deaths_of_both_change_nothing_where_nothing_isolates_the_processes(tmp_
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate], derandomize=True
+    max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate], derandomize=True
 )
 @given(st.data())
 def test_two_deaths_in_one_life_change_nothing(features: Lives, data: st.DataObject) -> None:

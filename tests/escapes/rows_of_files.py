@@ -235,7 +235,10 @@ def change_what_its_task_is(scene: Scene) -> Iterator[Bait]:
 def command_another_task_by_its_socket(scene: Scene) -> Iterator[Bait]:
     path = f"{other_task(scene)}/control.sock"
     server = socket.socket(socket.AF_UNIX)
-    server.bind(str(scene.outside(path)))
+    where = scene.outside(path)
+    directory = os.open(where.parent, os.O_PATH)  # its own path may be too long for a socket's
+    server.bind(f"/proc/self/fd/{directory}/{where.name}")
+    os.close(directory)
     os.chmod(scene.outside(path), 0o666)
     server.listen()
     server.setblocking(False)

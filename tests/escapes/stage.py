@@ -20,6 +20,8 @@ import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
 _NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000  # mount, uts, ipc, pid, net
 _BIND, _REC, _PRIVATE, _SHARED, _REMOUNT_READ_ONLY = 4096, 16384, 1 << 18, 1 << 20, 4096 | 32 | 1
 _PR_SET_PDEATHSIG = 1
@@ -54,10 +56,17 @@ def furnish(srv: str) -> None:
         with open(path, "a") as file:
             file.write(line)
     os.makedirs("/etc/cron.d", exist_ok=True)
+    # What runs the programs may lie in a directory that is about to be empty.
+    ours = {path: os.open(path, os.O_PATH) for path in (REPOSITORY, sys.base_prefix)}
     mount("tmpfs", "/tmp", "tmpfs", data="mode=1777,size=16m,nr_inodes=4000")
     mount("tmpfs", "/var/tmp", "tmpfs", data="mode=1777,size=16m")
     mount("tmpfs", "/dev/shm", "tmpfs", data="mode=1777,size=16m")
     mount("tmpfs", "/run", "tmpfs", data="mode=755,size=16m")
+    for path, fd in ours.items():
+        if not os.path.exists(path):
+            os.makedirs(path)
+            mount(f"/proc/self/fd/{fd}", path, flags=_BIND)
+        os.close(fd)
     mount("devpts", "/dev/pts", "devpts", data="newinstance,ptmxmode=0666,mode=620,gid=5,max=16")
     # What an administrator has mounted to be read only.
     os.makedirs("/srv/read-only", exist_ok=True)
