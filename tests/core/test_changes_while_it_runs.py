@@ -139,9 +139,17 @@ def test_a_limit_that_was_refused_hides_none_that_holds() -> None:
     memory, cpu = Isolation("memory", "1 MiB", "1 MiB"), Isolation("cpu of q", "1 cores", "1 cores")
     less, none = Isolation("memory", "1 KiB", None, "it holds more"), Isolation("cpu of q", "2 cores", None, "gone")
     state = folded(
-        ACTIVE, Updated(at=1.0, limits={}, rows=(cpu,), process=1), Updated(at=2.0, limits={}, rows=(less, none))
+        ACTIVE,
+        Updated(at=1.0, limits={}, rows=(cpu,), process=1),
+        Updated(at=2.0, cause=1, limits={}, rows=(less, none)),
     )
     assert status_of(accepted(memory), state, True, "/r").isolation == (memory, cpu)
+
+
+def test_a_limit_that_was_lost_is_not_shown_as_one_that_holds() -> None:
+    disk, lost = Isolation("disk", "1 MiB", "1 MiB"), Isolation("disk", "1 MiB", None, "nobody watches it")
+    state = folded(ACTIVE, Updated(at=1.0, limits={}, rows=(disk,)), Updated(at=2.0, limits={}, rows=(lost,)))
+    assert status_of(accepted(), state, True, "/r").isolation == (lost,)
 
 
 def test_a_part_of_the_sandbox_is_told_as_the_file_asks_for_it() -> None:

@@ -523,7 +523,8 @@ def _updated(state: State, record: r.Updated, seq: int) -> None:
     number = -1 if record.process is None else record.process
     state.limits[number] = {**state.limits.get(number, {}), **record.limits}
     for row in record.rows:
-        if row.got is not None or row.what not in state.rows:  # what was refused left the limit as it was
+        # What was refused when somebody asked left the limit as it was; what nobody asked about was lost.
+        if row.got is not None or row.what not in state.rows or not record.cause:
             state.rows[row.what] = row
 
 
