@@ -187,10 +187,8 @@ def other_task(scene: Scene) -> str:
     """The directory of a task of the same root that is another's, with what thermos keeps in it."""
     directory = scene.outside("/srv/root/tasks/other-task")
     (directory / "sandbox/.logs/p/0").mkdir(parents=True)
-    for path in (directory, *directory.parents):
-        if path == scene.outside("/srv"):
-            break
-        path.chmod(0o711)
+    for path in ("/srv/root", "/srv/root/tasks", "/srv/root/tasks/other-task"):
+        scene.outside(path).chmod(0o711)
     (directory / "sandbox/.logs/p/0/stdout").write_text(scene.secret)
     (directory / "journal").write_text("kept")
     for path in (directory / "sandbox").rglob("*"):
