@@ -72,7 +72,9 @@ def _sampling(running: Running) -> Callable[[Place], AbstractContextManager[Samp
 def _ours(**fields: object) -> Side:
     def running(program: Path, place: Place) -> AbstractContextManager[object]:
         process = {"name": "service", "argv": [str(program)], "min_duration": 0, "max_failures": 0, **fields}
-        return thermos.running({"name": "bench", "processes": [process]}, place)
+        where = str(program.parent)  # it may lie in a directory that tasks have of their own
+        volume = {"host_path": where, "container_path": where, "mode": "RW"}
+        return thermos.running({"name": "bench", "processes": [process], "sandbox": {"volumes": [volume]}}, place)
 
     return Side(thermos.NAME, thermos.THERMOS, thermos.PACKAGE, _sampling(running))
 
