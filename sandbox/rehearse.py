@@ -14,6 +14,8 @@ from .plan import parts, without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .plan import Plan
 
 _MAKE = "make "
@@ -38,6 +40,12 @@ def rehearse(plan: Plan) -> tuple[str, str] | None:
 
 
 def _attempt(plan: Plan) -> tuple[str, str] | None:
+    return failure_of(lambda: _failure(plan))
+
+
+def failure_of(attempt: Callable[[], tuple[str, str] | None]) -> tuple[str, str] | None:
+    """What an attempt gives that is made in a child, which goes away. Raises OSError where no process can be forked,
+    and `spawn.Killed`."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         pid = os.fork()
@@ -48,7 +56,7 @@ def _attempt(plan: Plan) -> tuple[str, str] | None:
     if pid == 0:
         try:
             os.close(reader)
-            os.write(writer, marshal.dumps(_failure(plan)))
+            os.write(writer, marshal.dumps(attempt()))
         finally:
             os._exit(0)
     os.close(writer)

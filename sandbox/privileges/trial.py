@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 
 from sandbox import syscalls
+from sandbox.rehearse import failure_of
 
 from . import doing
 
@@ -24,31 +24,13 @@ def attempt(steps: Sequence[Step], credentials: tuple[int, int, Sequence[int]] |
     """The first of the steps that fails, by its name in `table.describe`, and why. None: none does.
 
     `credentials`: as in `sandbox.spawn.Place`. The filter of system calls is left out: it would forbid the answer.
-    Raises OSError where no process can be forked.
+    Raises as `sandbox.rehearse.failure_of` does.
     """
     steps = [step for step in steps if step[0] != "seccomp"]
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    try:
-        pid = os.fork()
-    except OSError:
-        os.close(reader)
-        os.close(writer)
-        raise
-    if pid == 0:
-        try:
-            _try(steps, credentials, writer)
-        finally:
-            os._exit(0)
-    os.close(writer)
-    said = b""
-    while more := os.read(reader, 1 << 12):
-        said += more
-    os.close(reader)
-    os.waitpid(pid, 0)
-    return marshal.loads(said) if said else None
+    return failure_of(lambda: _try(steps, credentials))
 
 
-def _try(steps: Sequence[Step], credentials: tuple[int, int, Sequence[int]] | None, writer: int) -> None:
+def _try(steps: Sequence[Step], credentials: tuple[int, int, Sequence[int]] | None) -> tuple[str, str] | None:
     telling = _Telling()
     try:
         doing.early(steps, telling)
@@ -61,4 +43,5 @@ def _try(steps: Sequence[Step], credentials: tuple[int, int, Sequence[int]] | No
         syscalls.set_no_new_privs()
         doing.late(steps, telling)
     except OSError as error:
-        os.write(writer, marshal.dumps((telling.step.removeprefix("set "), f"{error.strerror} ({error.filename})")))
+        return telling.step.removeprefix("set "), f"{error.strerror} ({error.filename})"
+    return None

@@ -73,44 +73,6 @@ def setting(
     Raises CannotAccept for what makes no sense, and under `strict` for what the task mentions and the host cannot
     give.
     """
-    try:
-        return _setting(
-            task,
-            root=root,
-            task_id=task_id,
-            holder=holder,
-            sandbox=sandbox,
-            place=place,
-            mode=mode,
-            user=user,
-            users=users,
-            ports=ports,
-            image=image,
-            profile=profile,
-        )
-    except Refused as refused:
-        raise CannotAccept(65, f"cannot use {_field_of_privilege(refused.field)}: {refused.why}") from None
-
-
-def _field_of_privilege(field: str) -> str:
-    return f"sandbox.{field}" if field.partition(".")[0] in ("seccomp", "landlock") else field
-
-
-def _setting(
-    task: Mapping[str, Any],
-    *,
-    root: str,
-    task_id: str,
-    holder: str,
-    sandbox: str,
-    place: str,
-    mode: str,
-    user: User,
-    users: Mapping[str, User],
-    ports: Mapping[str, int],
-    image: Any,
-    profile: object,
-) -> Setting:
     asked: dict[str, Any] = task.get("sandbox", {})
     parts = _mentioned(asked)
     spec = _spec(asked, root, task_id, sandbox, user, image)
@@ -118,7 +80,7 @@ def _setting(
     made = plan(spec, tuple(parts) if strict else ())
     kernel = Kernel(os.uname().machine, os.uname().release, _landlock(asked))
     common = _privileges(asked, {}, profile)
-    steps = table.steps(common, kernel, root_user=user.uid == 0)
+    steps = _steps(common, kernel, user)
     own: dict[int, Any] = {}
     everyone = _rows(common, kernel)
     rows = list(everyone)
@@ -126,7 +88,7 @@ def _setting(
         who = users.get(process["name"], user)
         if any(name in process for name in _OF_A_PROCESS) or who.uid != user.uid:
             privileges = _privileges(asked, process, profile)
-            own[number] = table.steps(privileges, kernel, root_user=who.uid == 0)
+            own[number] = _steps(privileges, kernel, who)
             others = [each for each in _rows(privileges, kernel) if each not in everyone]
             rows += [{**each, "what": f"{each['what']} of {process['name']}"} for each in others]
     words: dict[str, Any] = {
@@ -373,6 +335,16 @@ def _landlock(asked: Mapping[str, Any]) -> int:
     from sandbox.privileges.doing import landlock_version
 
     return landlock_version()
+
+
+def _steps(privileges: Privileges, kernel: Kernel, user: User) -> Any:
+    """Raises CannotAccept for what makes no sense."""
+    try:
+        return table.steps(privileges, kernel, root_user=user.uid == 0)
+    except Refused as refused:
+        of_all = refused.field.partition(".")[0] in ("seccomp", "landlock")
+        field = f"sandbox.{refused.field}" if of_all else refused.field
+        raise CannotAccept(65, f"cannot use {field}: {refused.why}") from None
 
 
 def _try_privileges(
