@@ -354,10 +354,18 @@ def _fork_through(
     def body(gate: _Gate) -> None:
         after = before(gate)
         gate.step = _FORK
+        told, tell = os.pipe()
         pid = syscalls.fork_sibling()
         if pid:
             gate.forked(pid)
+            os.write(tell, b".")
             os._exit(0)
+        # What the real one says comes after its pid, or never: words that overtook it would be taken for the other's,
+        # and a dead child would stay that nobody knows of, and with it the pid namespace that it has died in.
+        os.close(tell)
+        if not os.read(told, 1):
+            os._exit(NEVER_EXECUTED)
+        os.close(told)
         after(gate)
 
     child = _fork(body, never)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deadline import DEADLINE, until
 from sandbox.cgroups import tree
 from thermos.checkpoint import journal
 from thermos.core import records as r
+from thermos.core.state import ENDED
 from thermos.runtime.identity import ticks
 
 REPOSITORY = Path(__file__).parents[2]
@@ -168,7 +170,9 @@ class Program:
         return found
 
     def _part(self, name: str) -> int:
-        return next((pid for pid, command in self.alive().items() if f"thermos.runtime.{name}" in command), 0)
+        """Its pid, or 0. Not a child of it: until that executes something, it looks the same."""
+        found = {pid for pid, command in self.alive().items() if f"thermos.runtime.{name}" in command}
+        return next((pid for pid in found if parent(pid) not in found), 0)
 
     def keeper(self) -> int:
         return until(lambda: self._part("keeper"), "there is no keeper")
@@ -193,6 +197,8 @@ class Program:
 
     def end_all(self) -> None:
         """End what a failed test has left, so that the next one finds a clean host."""
+        if any(isinstance(x, r.StageEntered) and x.stage in ENDED for x in self.records()):
+            self._let_it_go()
         self.failed_to_end = [process.args for process in self.running if process.poll() is None]
         if self.failed_to_end or (self.root / "tasks").is_dir():
             for task in (self.root / "tasks").glob("[!.]*"):
@@ -203,6 +209,12 @@ class Program:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+
+    def _let_it_go(self) -> None:
+        """A task's end is written before its keeper has gone."""
+        last = time.monotonic() + DEADLINE
+        while time.monotonic() < last and (self._part("keeper") or any(x.poll() is None for x in self.running)):
+            time.sleep(0.003)
 
 
 def _python_for_all() -> str:
@@ -216,6 +228,14 @@ def _python_for_all() -> str:
         if said.stdout.strip() == str(sys.version_info[:2]):
             return python
     pytest.skip("needs a Python of this version that a plain user may execute")
+
+
+def parent(pid: int) -> int:
+    """0 where it has gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def gone(pid: int) -> bool:

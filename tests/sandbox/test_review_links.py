@@ -19,7 +19,7 @@ pytestmark = pytest.mark.root
 
 #: Starts a sandbox, lays a link in it, and starts a process there while it has a directory of the host's open.
 PROGRAM = """
-import json, os, sys
+import json, os, select, sys
 from sandbox import spawn, syscalls
 from sandbox.plan import plan
 from sandbox.spec import Spec, Users
@@ -49,6 +49,16 @@ if asked["null"]:
     before.go(spawn.Order(["/bin/sh", "-c", asked["null"]], {"PATH": "/usr/bin:/bin"}))
     before.wait()
     os.waitpid(before.pid, 0)
+if asked["late"]:
+    fork_sibling = syscalls.fork_sibling
+    def late():
+        pid = fork_sibling()
+        if pid:  # it says nothing until the real one has failed, or has had the time to
+            real = select.poll()
+            real.register(os.pidfd_open(pid))
+            real.poll(300)
+        return pid
+    syscalls.fork_sibling = late
 child = spawn.fork(place, lambda *failure: None)
 child.go(spawn.Order(["/bin/sh", "-c", asked["script"]], {"PATH": "/usr/bin:/bin"}, asked["cwd"]))
 try:
@@ -71,6 +81,7 @@ def attempt(directory: Path, outside: Path, **asked: Any) -> list[Any]:
         "user": 0,
         "null": "",
         "users": False,
+        "late": False,
     }
     words |= {"script": "touch here", "link": "/proc/self/fd/{}"} | asked
     done = subprocess.run(
@@ -118,6 +129,12 @@ def test_logs_are_not_made_in_a_directory_that_the_parent_has_open(
     assert (step, number) == ("open its logs", errno.ELOOP)
     assert "through what a process has open" in text
     assert list(outside.iterdir()) == []
+
+
+def test_a_child_that_fails_sooner_than_its_pid_is_told_is_known_and_reaped(mine: Path, outside: Path) -> None:
+    step, _, text = attempt(mine, outside, logs="link/p", users=True, late=True)
+    assert step == "open its logs"
+    assert text.endswith("has open (link/p)")
 
 
 def test_a_working_directory_may_be_a_link_within(mine: Path, outside: Path) -> None:

@@ -9,32 +9,27 @@ from pathlib import Path
 import pytest
 from starting import Start
 
-UID = 12345
+UID = 65534  # newuidmap wants somebody of /etc/passwd
 
 
-def given(path: str) -> list[list[int]]:
-    """Rows of ids: its own, and those that the file gives it."""
-    if not os.path.exists(path):
-        return []
-    lines = [line.split(":") for line in Path(path).read_text().splitlines()]
-    return [[0, UID, 1], *([1, int(first), int(count)] for who, first, count in lines if who == str(UID))]
+#: What the host gives them, for the time of a test: rows of ids, and a line of /etc/subuid and /etc/subgid.
+GIVEN = [[0, UID, 1], [1, 700_000, 5000]]
+LINE = f"{UID}:700000:5000\n"
+
+WITH_FILES = 'for f in subuid subgid; do touch /etc/$f && mount --bind "$0" /etc/$f || exit 1; done; exec "$@"'
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to become somebody else")
+@pytest.mark.root
 @pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs newuidmap (Debian: uidmap)")
-@pytest.mark.skipif(len(given("/etc/subuid")) < 2, reason=f"needs a line for {UID} in /etc/subuid and /etc/subgid")
-def test_ids_that_were_given_to_it_are_its_own(start: Start, directory: Path) -> None:
+def test_ids_that_were_given_to_it_are_its_own(start: Start, directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "line").write_text(LINE)
     os.chown(directory, UID, UID)
     directory.chmod(0o777)
-    spec = {
-        "sandbox": str(directory),
-        "users": {"uids": given("/etc/subuid"), "gids": given("/etc/subgid")},
-        "dev": True,
-        "read_only": True,
-    }
+    spec = {"sandbox": str(directory), "users": {"uids": GIVEN, "gids": GIVEN}, "dev": True, "read_only": True}
     script = "id -u; id -G; wc -l < /proc/self/uid_map; touch mine /tmp/x"
     answer = start(
         ["/bin/sh", "-c", script],
+        through=["unshare", "--mount", "sh", "-c", WITH_FILES, str(tmp_path / "line")],
         namespaces=["user", "pid", "mount", "net"],
         caller=UID,
         credentials=[7, 8, [9]],
@@ -42,11 +37,10 @@ def test_ids_that_were_given_to_it_are_its_own(start: Start, directory: Path) ->
     )
     assert (answer.get("status"), answer["err"], answer["left"]) == (0, "", []), answer
     assert answer["out"].splitlines() == ["7", "8 9", "2"]
-    (rows,) = [row for row in given("/etc/subuid") if row[0] == 1]
-    assert (directory / "mine").stat().st_uid == rows[1] + 6
+    assert (directory / "mine").stat().st_uid == 700_000 + 6
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to become somebody else")
+@pytest.mark.root
 @pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs newuidmap (Debian: uidmap)")
 def test_ids_that_were_not_given_to_it_are_refused(start: Start, directory: Path) -> None:
     os.chown(directory, UID, UID)
