@@ -170,9 +170,11 @@ class Program:
         return found
 
     def _part(self, name: str) -> int:
-        """Its pid, or 0. Not a child of it: until that executes something, it looks the same."""
+        """The pid of the oldest, or 0. Not a child of it: until that executes something, it looks the same."""
         found = {pid for pid, command in self.alive().items() if f"thermos.runtime.{name}" in command}
-        return next((pid for pid in found if parent(pid) not in found), 0)
+        return min(
+            (pid for pid in found if parent(pid) not in found), key=lambda pid: (ticks(pid) or 0, pid), default=0
+        )
 
     def keeper(self) -> int:
         return until(lambda: self._part("keeper"), "there is no keeper")
@@ -246,10 +248,14 @@ def gone(pid: int) -> bool:
         return True
 
 
+#: Where tests mount what is their own.
+ELSEWHERE = ("/tmp/", "/var/tmp/", "/srv/test-")
+
+
 def mounts() -> list[str]:
     """Those of this host but for what other tests and benchmarks have mounted in their own places."""
     every = Path("/proc/self/mounts").read_text().splitlines()
-    return sorted(mount for mount in every if not mount.split()[1].startswith(("/tmp/", "/var/tmp/")))
+    return sorted(mount for mount in every if not mount.split()[1].startswith(ELSEWHERE))
 
 
 def groups(program: Program) -> list[str]:
@@ -261,15 +267,16 @@ def groups(program: Program) -> list[str]:
 
 def leftovers(program: Program, mounts_before: list[str]) -> None:
     """Fails where something of the tasks of a program outlives them, other than their directories."""
-    assert program.failed_to_end == []
+    assert not program.failed_to_end, program.failed_to_end
     until(lambda: not program.alive(), f"processes are left: {program.alive()}")
     program.records()
     # Not at once where init has to reap what the kernel then ended in the namespace: it may be seconds late.
     until(lambda: all(ticks(pid) != began or gone(pid) for pid, began in program.pauses), f"{program.pauses} are left")
-    assert groups(program) == []
-    assert [mount for mount in mounts() if mount not in mounts_before] == []
+    assert not groups(program), groups(program)
+    mounted = [mount for mount in mounts() if mount not in mounts_before]
+    assert not mounted, mounted
     if program.root.is_dir():
         left = [path for path in program.root.rglob("*") if path.is_socket() or path.parent.name == "ports"]
         left += (program.root / "tasks").glob(".*")
         left += program.root.rglob("*.new")
-        assert left == []
+        assert not left, left
