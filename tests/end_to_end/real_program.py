@@ -15,6 +15,7 @@ import pytest
 from deadline import DEADLINE, until
 
 from sandbox.cgroups import tree
+from thermos import paths
 from thermos.checkpoint import journal
 from thermos.core import records as r
 from thermos.core.state import ENDED
@@ -263,6 +264,13 @@ def groups(program: Program) -> list[str]:
     patterns = (f"thermos/*{program.id}*", f"thermos.*{program.id}*")
     own = [Path(directory) for directory in set(tree.own().values())]
     return [str(found) for directory in own for pattern in patterns for found in directory.glob(pattern)]
+
+
+def networks(program: Program) -> list[str]:
+    """Addresses that this program's tasks hold."""
+    leases = Path(paths.NETWORKS)
+    found = leases.iterdir() if leases.is_dir() else ()
+    return [str(lease) for lease in found if lease.is_symlink() and program.id in os.readlink(lease)]
 
 
 def leftovers(program: Program, mounts_before: list[str]) -> None:

@@ -63,7 +63,7 @@ KILLED = Story(
         ],
     },
     kill_when="deaf",
-    kill=["--wait", "1.5"],
+    kill=["--wait", "4"],
 )
 
 #: Plain processes: no cgroup and no namespace tells whose they are.

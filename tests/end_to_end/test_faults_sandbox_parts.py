@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from deadline import until
-from real_program import AWAIT, RAN, Program, gone, groups
+from real_program import AWAIT, RAN, Program, gone, groups, networks
 
 from sandbox.cgroups import tree
 from sandbox.disk import limit
@@ -54,11 +54,7 @@ def parts_left(program: Program) -> list[str]:
         str(path) for place in ("images/holders", "disks", "ports", "new") for path in program.root.glob(f"{place}/*")
     ]
     left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(program.base) in line]
-    networks = Path(paths.NETWORKS)
-    for lease in networks.iterdir() if networks.is_dir() else ():
-        if lease.is_symlink() and program.id in os.readlink(lease):
-            left.append(str(lease))
-    return left
+    return left + networks(program)
 
 
 # -- somebody dies

@@ -124,12 +124,12 @@ def test_the_disk_is_limited_by_who_counts(nobody: Program) -> None:
 
 def test_limits_are_refused_under_strict(nobody: Program) -> None:
     err = refused(nobody, resources={"ram": "64MiB"})
-    assert err.startswith("cannot enforce what the task asks for: resources.ram (64 MiB): ")
+    assert ": cannot enforce resources.ram (64 MiB): " in err
 
 
 def test_a_network_of_its_own_is_refused_and_it_says_who_may(nobody: Program) -> None:
     err = refused(nobody, sandbox={"network": "private"})
-    assert err.startswith("cannot enforce what the task asks for: sandbox.network: ")
+    assert ": cannot enforce sandbox.network: " in err
     assert "CAP_NET_ADMIN" in err or "root" in err
 
 

@@ -70,9 +70,21 @@ def test_a_process_that_says_something_of_its_privileges_has_steps_of_its_own(tm
 
 def test_what_cannot_be_had_is_refused_with_its_field(tmp_path: Path) -> None:
     volume = {"host_path": "/nowhere", "container_path": "/mnt", "read_only": True}
-    with pytest.raises(accept.CannotAccept, match=r"^cannot enforce .*sandbox\.volumes \(/mnt\): .*/nowhere") as caught:
+    with pytest.raises(accept.CannotAccept, match=r"^cannot enforce sandbox\.volumes \(/mnt\): .*/nowhere") as caught:
         made(tmp_path, "strict", volumes=[volume])
     assert caught.value.status == 69
+    assert [field for field, _ in caught.value.reasons] == ["sandbox.volumes (/mnt)"]
+
+
+def test_ids_are_not_mapped_without_a_user_namespace_to_map_them_to(tmp_path: Path) -> None:
+    volume = {"host_path": str(tmp_path), "container_path": "/mnt", "read_only": True, "id_mapped": True}
+    with pytest.raises(accept.CannotAccept, match=r"^cannot enforce sandbox\.volumes \(/mnt\): .*user namespace"):
+        made(tmp_path, "strict", volumes=[volume])
+    (row,) = [row for row in made(tmp_path, volumes=[volume]).rows if row["what"] == "ids of volume /mnt"]
+    assert row["got"] is None
+    mapped = made(tmp_path, volumes=[volume], namespaces={"user": True})
+    assert "ids of volume /mnt" in mapped.parts
+    assert "ids of volume /mnt" not in [row["what"] for row in mapped.rows]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ _READER_PATIENCE = 1.0
 def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
     """The task of a file. `supervisor`: one that waits for its charge (a socket, its pid), or (-1, 0)."""
     asked = _Asked(given)
+    loaded = None
     try:
         loaded = load(given["file"], asked.bindings, _choice(given))
         task_id = given["task_id"]
@@ -43,7 +44,24 @@ def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
     except TaskFileError as error:
         raise Cannot(str(error), 65) from None
     except accept.CannotAccept as error:
-        raise Cannot(str(error), error.status) from None
+        if loaded is None or not error.reasons:
+            raise Cannot(str(error), error.status) from None
+        task = loaded.task(asked.values(given["task_id"] or "", "", _no_ports(loaded)))
+        raise Cannot("\n".join(_located(loaded, task, *reason) for reason in error.reasons), error.status) from None
+
+
+def _located(loaded: Loaded, task: dict[str, Any], field: str, reason: str) -> str:
+    """With its place in the task file, if it is written there. `field`: see `accept.CannotAccept`."""
+    names, _, rest = field.partition(" ")
+    path: tuple[str | int, ...] = tuple(names.split("."))
+    if rest.startswith("of "):
+        processes = [process["name"] for process in task["processes"]]
+        path = ("processes", processes.index(rest.removeprefix("of ")), *path)
+    elif names in ("sandbox.volumes", "sandbox.devices"):
+        each = task["sandbox"][path[1]]
+        path += ([f"({item if isinstance(item, str) else item['container_path']})" for item in each].index(rest),)
+    origin = loaded.origin(path)
+    return f"{origin.file}:{origin.line}:{origin.column}: {reason}" if origin.line else reason
 
 
 def _choice(given: dict[str, Any]) -> Choice | None:
@@ -242,9 +260,10 @@ def _profile(file: str, task: dict[str, Any]) -> Any:
 
             return json.load(profile)
     except OSError as error:
-        raise Cannot(f"cannot use sandbox.seccomp: cannot read {path}: {error.strerror}", 65) from None
+        why = f"cannot read {path}: {error.strerror}"
     except ValueError as error:
-        raise Cannot(f"cannot use sandbox.seccomp: {path} is no JSON: {error}", 65) from None
+        why = f"{path} is no JSON: {error}"
+    raise accept.CannotAccept(65, reasons=[("sandbox.seccomp", f"cannot use sandbox.seccomp: {why}")])
 
 
 def _beside(file: str, path: str) -> str:

@@ -21,7 +21,7 @@ from .start import command
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, NoReturn
 else:
     import _signal
@@ -34,11 +34,25 @@ OWN_DESCRIPTORS = 32
 
 
 class CannotAccept(Exception):
-    """The task cannot be taken in. `status`: the exit status that says so (69: the host, 73: the directory)."""
+    """The task cannot be taken in. `status`: the exit status that says so (69: the host, 73: the directory).
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    `reasons`: where it is about fields of the task file, each (field, what is wrong). A field is as `sandbox.network`,
+    with a name of a process after it as `nice of web`, or with what is meant in it as `sandbox.volumes (/mnt)`.
+    """
+
+    def __init__(self, status: int, message: str = "", *, reasons: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message or "\n".join(reason for _, reason in reasons))
         self.status = status
+        self.reasons = reasons
+
+
+def cannot_enforce(lacking: Iterable[tuple[str, str, str]]) -> CannotAccept:
+    """What to raise where the host cannot give what was asked for: (field, what was asked for or "", why not)."""
+    reasons: list[tuple[str, str]] = []
+    for field, asked, why in lacking:
+        what = f"{field} ({asked})" if asked else field
+        reasons.append((field, f"cannot enforce {what}: {why}; see --isolation best-effort"))
+    return CannotAccept(69, reasons=reasons)
 
 
 class User:
@@ -216,8 +230,7 @@ def refuse_what_is_missing(rows: Iterable[Mapping[str, Any]], spared: Iterable[s
     if missing:
         from .limits import field_of
 
-        lines = "; ".join(f"{field_of(row['what'])} ({row['asked']}): {row['why_not']}" for row in missing)
-        raise CannotAccept(69, f"cannot enforce what the task asks for: {lines}. See --isolation best-effort")
+        raise cannot_enforce((field_of(row["what"]), row["asked"], row["why_not"]) for row in missing)
 
 
 def rows_of_aside(aside: Mapping[str, Any]) -> list[dict[str, Any]]:

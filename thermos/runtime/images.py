@@ -32,7 +32,7 @@ def prepare(reference: str, root: str, task_id: str) -> Any:
     except OSError as error:
         raise CannotAccept(73, f"cannot keep images in {paths.images_dir(root)}: {error.strerror}") from None
     except rootfs.BadImage as error:
-        raise CannotAccept(69, str(error)) from None
+        raise CannotAccept(69, reasons=[("sandbox.rootfs", str(error))]) from None
 
 
 class Directory:

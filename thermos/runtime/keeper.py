@@ -883,7 +883,7 @@ class Keeper:
 
     def _aid(self, number: int, argv: list[str], env: dict[str, str], cwd: str, place: spawn.Place) -> None:
         """Raises OSError where it cannot be forked. What fails later is on its output."""
-        child = spawn.fork(place, lambda *failure: _say_why(place.output, *failure))
+        child = spawn.fork(place, lambda step, number, text: _say_why(place.output, step, text))
         self._aids[child.pid] = number
         child.go(spawn.Order(argv, self._environment(env), cwd))
         child.close()
@@ -1239,7 +1239,7 @@ def _only_wake_up(number: int, frame: object) -> None:
     """A handler must be there for the wake-up descriptor to be written to."""
 
 
-def _say_why(output: int, step: str, number: int, text: str) -> None:
+def _say_why(output: int, step: str, text: str) -> None:
     """In a child that cannot execute an aid: on its output, which its descriptors need not be yet (-1: they are)."""
     try:
         os.write(output if output >= 0 else 2, f"cannot {step}: {text}\n".encode())

@@ -21,7 +21,7 @@ from sandbox.privileges.kind import Kernel, Refused
 from sandbox.spec import Root, Spec, Users, Volume
 from thermos import paths
 
-from .accept import CannotAccept
+from .accept import CannotAccept, cannot_enforce
 from .limits import row
 
 TYPE_CHECKING = False
@@ -83,12 +83,12 @@ def setting(
     steps = _steps(common, kernel, user)
     own: dict[int, Any] = {}
     everyone = _rows(common, kernel)
-    rows = list(everyone)
+    rows = everyone + _not_mapped(asked)
     for number, process in enumerate(task["processes"]):
         who = users.get(process["name"], user)
         if any(name in process for name in _OF_A_PROCESS) or who.uid != user.uid:
             privileges = _privileges(asked, process, profile)
-            own[number] = _steps(privileges, kernel, who)
+            own[number] = _steps(privileges, kernel, who, process["name"])
             others = [each for each in _rows(privileges, kernel) if each not in everyone]
             rows += [{**each, "what": f"{each['what']} of {process['name']}"} for each in others]
     words: dict[str, Any] = {
@@ -218,7 +218,7 @@ def _mentioned(asked: Mapping[str, Any]) -> dict[str, str]:
     for volume in asked.get("volumes", ()):
         mode = "RO" if volume["read_only"] else "RW"
         parts[f"volume {volume['container_path']}"] = f"{volume['host_path']} {mode}"
-        if volume.get("id_mapped"):
+        if volume.get("id_mapped") and _has_several_ids(asked):
             parts[f"ids of volume {volume['container_path']}"] = "mapped"
     parts.update((f"device {path}", path) for path in asked.get("devices", ()))
     for name, targets in (("tmp", ("/tmp", "/var/tmp")), ("shm", ("/dev/shm",))):
@@ -231,11 +231,24 @@ def _mentioned(asked: Mapping[str, Any]) -> dict[str, str]:
     if asked.get("masks"):
         parts["masks"] = "masked"
     parts.update((name, "private") for name, wanted in asked.get("namespaces", {}).items() if wanted)
-    if asked.get("namespaces", {}).get("user") and os.geteuid() == 0:
+    if _has_several_ids(asked):
         parts["ids of sandbox"] = "mapped"
     if any(name in asked for name in ("rootfs", "read_only", "volumes", "devices", "tmp", "shm", "hidepid", "masks")):
         parts["mount"] = "private"
     return parts
+
+
+def _has_several_ids(asked: Mapping[str, Any]) -> bool:
+    return bool(asked.get("namespaces", {}).get("user")) and os.geteuid() == 0
+
+
+def _not_mapped(asked: Mapping[str, Any]) -> list[Row]:
+    """Volumes whose ids are to be mapped where there is nothing to map them to."""
+    if _has_several_ids(asked):
+        return []
+    why = "the sandbox has no user namespace of several ids: sandbox.namespaces {user: true}, started by root"
+    targets = [volume["container_path"] for volume in asked.get("volumes", ()) if volume.get("id_mapped")]
+    return [row(f"ids of volume {target}", "mapped", None, why) for target in targets]
 
 
 #: Where a task file asks for a part.
@@ -289,8 +302,7 @@ def _rehearse(made: Any, words: Mapping[str, Any]) -> None:
 
 
 def _refuse(lacking: list[tuple[str, str]]) -> None:
-    lines = "; ".join(f"{field_of(part)}: {why}" for part, why in lacking)
-    raise CannotAccept(69, f"cannot enforce what the task asks for: {lines}. See --isolation best-effort")
+    raise cannot_enforce((field_of(part), "", why) for part, why in lacking)
 
 
 # -- what may be done
@@ -337,14 +349,15 @@ def _landlock(asked: Mapping[str, Any]) -> int:
     return landlock_version()
 
 
-def _steps(privileges: Privileges, kernel: Kernel, user: User) -> Any:
+def _steps(privileges: Privileges, kernel: Kernel, user: User, process: str = "") -> Any:
     """Raises CannotAccept for what makes no sense."""
     try:
         return table.steps(privileges, kernel, root_user=user.uid == 0)
     except Refused as refused:
         of_all = refused.field.partition(".")[0] in ("seccomp", "landlock")
         field = f"sandbox.{refused.field}" if of_all else refused.field
-        raise CannotAccept(65, f"cannot use {field}: {refused.why}") from None
+        field += f" of {process}" if process and not of_all else ""
+        raise CannotAccept(65, reasons=[(field, f"cannot use {field}: {refused.why}")]) from None
 
 
 def _try_privileges(
