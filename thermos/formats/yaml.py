@@ -6,12 +6,11 @@ bound and recurses. `<<` merges as everybody knows it from other tools, though Y
 
 from __future__ import annotations
 
-import yaml
-
 from thermos.config.scalars import scalar
 
 from .document import DEEPEST, Builder, Document, Place
 from .problems import TaskFileError, unreadable
+from .pyyaml import yaml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
