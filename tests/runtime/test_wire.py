@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -120,6 +121,29 @@ def test_as_many_descriptors_as_there_may_be(ends: tuple[Wire, Wire]) -> None:
     ((message, fds),) = transfer(one, other, 1)
     assert (message, len(fds)) == (("many",), MOST_FDS)
     assert [is_same(fd, os.devnull) for fd in fds] == [True] * MOST_FDS
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_descriptors_that_cannot_be_had_are_missing_from_their_own_message_alone(
+    ends: tuple[Wire, Wire], room: int
+) -> None:
+    one, other = ends
+    fd = os.open("/dev/zero", os.O_RDONLY)
+    one.send(("unlucky",), (fd, fd))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(fd)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + room, hard))
+    try:
+        ((message, first),) = other.receive()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    one.send(("lucky",), (fd,))
+    os.close(fd)
+    ((after, second),) = other.receive()
+    assert (message, len(first)) == (("unlucky",), room)
+    assert (after, len(second)) == (("lucky",), 1)
+    assert [is_same(fd, "/dev/zero") for fd in (*first, *second)] == [True] * (room + 1)
 
 
 def test_received_descriptors_are_not_inherited(ends: tuple[Wire, Wire]) -> None:

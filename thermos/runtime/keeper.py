@@ -446,14 +446,14 @@ class Keeper:
             if name == "witness":
                 self.do_witness(rest[0], fds)
             elif name == "aid":
-                self.do_aid(fds[0], *rest)
+                self.do_aid(fds[0] if fds else -1, *rest)
             else:
                 self._tasks[name](*rest)
         self._shrink_ledger()
 
     def do_witness(self, keys: list[_Key], fds: tuple[int, ...]) -> None:
         """A supervisor that outlived the last keeper held these pidfds all the time."""
-        for key, fd in zip(keys, fds, strict=True):
+        for key, fd in zip(keys, fds, strict=False):  # the last ones are missing where we may open no more files
             run = self._runs.get(key)
             if run is not None and run.ended is None and run.pid not in self._by_pid and run.pidfd < 0:
                 run.pidfd = fd
@@ -869,6 +869,8 @@ class Keeper:
         """Start a command beside a run that lives; `aided` follows when it has ended, or could not begin."""
         known = self._runs.get((process, run))
         try:
+            if output < 0:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             if known is None or known.ended is not None:
                 raise OSError(errno.ESRCH, "the run has ended")
             self._aid(number, argv, env, cwd, self._place(process, place, output))
@@ -879,7 +881,8 @@ class Keeper:
                 pass  # nobody waits for it any more
             self._say("aided", number, spawn.NEVER_EXECUTED << 8)
         finally:
-            os.close(output)
+            if output >= 0:
+                os.close(output)
 
     def _aid(self, number: int, argv: list[str], env: dict[str, str], cwd: str, place: spawn.Place) -> None:
         """Raises OSError where it cannot be forked. What fails later is on its output."""

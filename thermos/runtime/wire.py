@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 MOST_FDS = 200
 
 
+#: Stands after those that came where the kernel could not give us all of a message's: the others' stay the others'.
+_LOST = -1
+
+
 class Closed(Exception):
     """The other end is gone."""
 
@@ -80,11 +84,14 @@ class Wire:
             return len(frame)
 
     def receive(self) -> list[tuple[tuple[Any, ...], tuple[int, ...]]]:
-        """The messages that have come, each with its descriptors. Raises Closed."""
+        """The messages that have come, each with its descriptors: fewer of them where we may open no more files.
+
+        Raises Closed.
+        """
         closed = False
         while True:
             try:
-                data, beside, _, _ = self._socket.recvmsg(
+                data, beside, flags, _ = self._socket.recvmsg(
                     1 << 16, _socket.CMSG_SPACE(MOST_FDS * 4), _socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
@@ -94,6 +101,8 @@ class Wire:
                 break
             for _, _, packed in beside:
                 self._fds += [int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed) - 3, 4)]
+            if flags & _socket.MSG_CTRUNC:
+                self._fds.append(_LOST)
             if not data:
                 closed = True
                 break
@@ -107,16 +116,24 @@ class Wire:
             if end > len(self._in):
                 break
             *message, count = marshal.loads(self._in[at + 4 : end])
-            fds, self._fds = tuple(self._fds[:count]), self._fds[count:]
-            messages.append((tuple(message), fds))
+            messages.append((tuple(message), self._beside(count)))
             at = end
         self._in = self._in[at:]
         if closed and not messages:
             raise Closed
         return messages
 
+    def _beside(self, count: int) -> tuple[int, ...]:
+        fds: list[int] = []
+        while len(fds) < count and self._fds:
+            fd = self._fds.pop(0)
+            if fd == _LOST:
+                break
+            fds.append(fd)
+        return tuple(fds)
+
     def close(self) -> None:
-        for fd in (*self._fds, *(fd for _, fds in self._out for fd in fds)):
+        for fd in (*(fd for fd in self._fds if fd != _LOST), *(fd for _, fds in self._out for fd in fds)):
             _close(fd)
         self._socket.close()
 
