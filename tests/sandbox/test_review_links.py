@@ -53,6 +53,8 @@ if asked["late"]:
     fork_sibling = syscalls.fork_sibling
     def late():
         pid = fork_sibling()
+        if pid and asked["late"] == "never":
+            os.kill(os.getpid(), 9)
         if pid:  # it says nothing until the real one has failed, or has had the time to
             real = select.poll()
             real.register(os.pidfd_open(pid))
@@ -67,6 +69,8 @@ try:
 except spawn.Failure as failure:
     print(json.dumps([failure.step, failure.errno, failure.text]))
 os.waitpid(child.pid, 0)
+if asked["late"] == "never":
+    os.wait()  # whom nobody knows
 os.kill(first.pid, 9)
 os.waitpid(first.pid, 0)
 """
@@ -81,7 +85,7 @@ def attempt(directory: Path, outside: Path, **asked: Any) -> list[Any]:
         "user": 0,
         "null": "",
         "users": False,
-        "late": False,
+        "late": "",
     }
     words |= {"script": "touch here", "link": "/proc/self/fd/{}"} | asked
     done = subprocess.run(
@@ -132,9 +136,15 @@ def test_logs_are_not_made_in_a_directory_that_the_parent_has_open(
 
 
 def test_a_child_that_fails_sooner_than_its_pid_is_told_is_known_and_reaped(mine: Path, outside: Path) -> None:
-    step, _, text = attempt(mine, outside, logs="link/p", users=True, late=True)
+    step, _, text = attempt(mine, outside, logs="link/p", users=True, late="late")
     assert step == "open its logs"
     assert text.endswith("has open (link/p)")
+
+
+def test_a_child_whose_pid_was_never_told_executes_nothing(mine: Path, outside: Path) -> None:
+    step, _, text = attempt(mine, outside, users=True, late="never")
+    assert (step, text) == ("start", "it was killed before it could execute anything")
+    assert not (mine / "here").exists()
 
 
 def test_a_working_directory_may_be_a_link_within(mine: Path, outside: Path) -> None:
