@@ -1,5 +1,6 @@
 # The library `sandbox` by itself: one command, and no task. Try, as root: .venv/bin/python examples/alone.py
 import os
+import shutil
 import tempfile
 
 from sandbox import spawn, syscalls
@@ -30,3 +31,4 @@ job.wait()
 print("status", os.waitstatus_to_exitcode(os.waitpid(job.pid, 0)[1]), "without", missing)
 os.kill(first.pid, 9)  # with it goes the sandbox
 tree.remove_tree(group)
+shutil.rmtree(box)

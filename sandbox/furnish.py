@@ -29,6 +29,8 @@ _HERE = -100  # AT_FDCWD
 #: Of an image neither device nodes nor set-user-ID programs mean anything.
 _OF_A_ROOT = ops.NOSUID | ops.NODEV
 _READ_ONLY_EMPTY = "mode=0555,nr_inodes=1"
+#: Links that lead to nothing, one to the next, and directories in each other that one of them names.
+_LINKS, _DEPTH = 8, 64
 
 
 def carry_out(steps: Sequence[Op], held: dict[str, int], begin: Callable[[str], None]) -> None:
@@ -77,13 +79,14 @@ def _why_not_taken(number: int | None, recursive: bool) -> str:
 class _Site:
     """What is being furnished: its root, and what is held until it has its place."""
 
-    __slots__ = ("_hosts", "_own", "_root", "held")
+    __slots__ = ("_fresh", "_hosts", "_own", "_root", "held")
 
     def __init__(self, held: dict[str, int]) -> None:
         self.held = held
         self._hosts: list[str] | None = None  # where the host had mounted something, once somebody asked
         self._root = -1
         self._own: set[int] = set()  # ids of mounts in which what is missing is made
+        self._fresh: set[tuple[int, int]] = set()  # directories in memory: device and inode of each
 
     @property
     def root(self) -> int:
@@ -112,13 +115,15 @@ class _Site:
                 continue  # EAGAIN: somebody moved a directory of this file system meanwhile
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
-    def find_or_make(self, path: str, as_directory: bool = True) -> int:
+    def find_or_make(self, path: str, as_directory: bool = True, links: int = 0) -> int:
+        """What is at a path. What is missing is made; and where a link leads to nothing, as /etc/resolv.conf does in
+        many roots, what it leads to. `links`: how many of those have led here."""
         try:
             return self.find(path)
         except FileNotFoundError:
             pass
         parent, _, name = path.rstrip("/").rpartition("/")
-        inside = self.find_or_make(parent or "/")
+        inside = self.find_or_make(parent or "/", links=links)
         try:
             if _mount_id(inside) not in self._own:
                 raise FileNotFoundError(
@@ -129,7 +134,12 @@ class _Site:
             else:
                 os.mknod(name, 0o644 | stat.S_IFREG, dir_fd=inside)
         except FileExistsError:
-            pass  # a link that leads nowhere, say: to look again says so
+            to = _leads_to(inside, name)
+            if to:
+                to = to if to.startswith("/") else f"{parent}/{to}"
+                if links >= _LINKS or to.count("/") > _DEPTH:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+                return self.find_or_make(to, as_directory, links + 1)
         finally:
             os.close(inside)
         return self.find(path)
@@ -160,7 +170,12 @@ class _Site:
         if fstype == "tmpfs" and not flags & ops.RDONLY:
             mounted = self.find(path)
             self._own.add(_mount_id(mounted))
+            self._fresh.add(_which(mounted))
             os.close(mounted)
+
+    def is_fresh(self, target: int) -> bool:
+        """Whether a directory is one that we mounted in memory already."""
+        return _which(target) in self._fresh
 
 
 def _restrict(tree: int, attributes: int, recursive: bool = True) -> bool:
@@ -184,6 +199,19 @@ def _restrict_attached(tree: int, attributes: int, recursive: bool) -> None:
         if number == wanted or (recursive and parent in ids):
             ids.add(number)
             syscalls.mount(None, path, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | flags | attributes)
+
+
+def _which(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+def _leads_to(directory: int, name: str) -> str:
+    """Where a symbolic link leads, as it says; "": it is none."""
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError:
+        return ""
 
 
 def _mount_id(fd: int) -> int:
@@ -295,14 +323,25 @@ def _take(site: _Site, name: str, path: str, recursive: bool) -> None:
 
 def _put(site: _Site, name: str, path: str, attributes: int) -> None:
     tree = site.held.pop(name)
-    target = site.find_or_make(path, stat.S_ISDIR(os.fstat(tree).st_mode))
+    as_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+    target = site.find_or_make(path, as_directory)
+    if stat.S_ISDIR(os.fstat(target).st_mode) != as_directory:
+        os.close(tree)
+        os.close(target)
+        if as_directory:
+            raise OSError(errno.ENOTDIR, "a directory cannot be seen there: it is none itself", path)
+        raise OSError(errno.EISDIR, "what is no directory cannot be seen there: it is one itself", path)
     _attach(tree, target, path, attributes)
 
 
 def _filesystem(site: _Site, fstype: str, path: str, flags: int, data: str) -> None:
     if fstype == "tmpfs":
         site.let_go(path)
-    site.mount(fstype, site.find_or_make(path), path, flags, data)
+    target = site.find_or_make(path)
+    if fstype == "tmpfs" and site.is_fresh(target):  # /var/tmp is a link to /tmp, in which things have their place now
+        os.close(target)
+        return
+    site.mount(fstype, target, path, flags, data)
 
 
 def _cover(site: _Site, path: str) -> None:
@@ -357,6 +396,7 @@ def _overlay(
     for fd in fds.values():
         os.close(fd)
     site.root = _layer(top)
+    _search(site, lower[0])
 
 
 def _held(site: _Site, path: str) -> tuple[int, str] | None:
@@ -393,6 +433,19 @@ def _directory(site: _Site, path: str) -> None:
         at = "/tmp"
     _attach(take(path, True) if tree < 0 else tree, _layer(at), path, _OF_A_ROOT)
     site.root = _layer(at)
+    _search(site, path)
+
+
+def _search(site: _Site, path: str) -> None:
+    """What may not be searched can be mounted, and is no root: all that is put into it would fail, one by one.
+
+    Below changes a look at the root itself shows those: only a look for something in it asks the layers."""
+    try:
+        os.close(site.find("/proc"))
+    except PermissionError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    except OSError:
+        pass  # it is made, or said when it is its turn
 
 
 def _read_only(site: _Site, recursive: bool, attributes: int) -> None:

@@ -66,7 +66,7 @@ def plan(spec: Spec, required: Iterable[str] = ()) -> Plan:
 
 def without(given: Plan, part: str) -> Plan:
     """The plan less a part that the host could not give. Less a namespace: less all that belongs to it."""
-    if part == "root":  # what was to be put into it would be made in the host's
+    if part in ("root", "sandbox"):  # what was to be put into it would be made in the host's; what hides it would stay
         part = "mount"
     left = [op for op in given.first if op[0] != part and op[1] != part]
     outside = [op for op in given.outside if op[0] != part and op[1] != part]

@@ -623,6 +623,7 @@ def _make_users(plan: Plan, argv: list[str], gate: _Gate) -> Callable[[_Gate], N
 
 def _become_first(plan: Plan, argv: list[str], held: dict[str, int], gate: _Gate) -> None:
     from . import furnish, pause  # now: soon their files may be hidden
+    from .privileges import doing
 
     def begin(part: str) -> None:
         gate.step = f"make {part}"
@@ -631,15 +632,21 @@ def _become_first(plan: Plan, argv: list[str], held: dict[str, int], gate: _Gate
     os.setsid()
     os.umask(0o022)
     reset_signals()
-    program = pause.program() if argv else ""
+    program = pause.program() if argv else None
     null = os.open("/dev/null", os.O_RDWR)
     furnish.carry_out(plan.first, held, begin)
     os.chdir("/")
     for fd in (0, 1, 2):
         os.dup2(null, fd)
+    gate.step = "give up privileges"
+    syscalls.set_no_new_privs()
+    doing.forsake()
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # survives execve: the kernel reaps for it
     syscalls.close_on_exec_from(3)
     gate.ready(argv or ["nothing"])
     if not argv:
         os._exit(0)
+    if program is None:
+        pause.stay(argv[0])
+    pause.confine()
     os.execve(program, argv, {})

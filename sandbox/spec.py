@@ -22,6 +22,8 @@ class Limits:
     `io`: for each device (device, bytes read, bytes written, reads, writes), all but the first a second and None for
     no limit; the device is a path in /dev, a path of something on it, or "MAJOR:MINOR". `io_weight`: as `cpu_weight`.
     `devices`: the device nodes it may use besides harmless ones, each "PATH [rwm]" or "c|b MAJOR:MINOR [rwm]".
+
+    Raises ValueError for what is no limit; what this host cannot give is found out when a limit is set.
     """
 
     __slots__ = (
@@ -73,10 +75,27 @@ class Limits:
         self.cpus = cpus
         self.mems = mems
         self.devices = devices
+        for name, whole in _NUMBERS.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            if not number or not (value >= 0 or value == -1):
+                kind = "a whole number" if whole else "a number"
+                raise ValueError(f"cannot limit {name} to {value!r}: expected {kind} from 0 on, or -1 for no limit")
+        if oom not in (None, "process", "group"):
+            raise ValueError(f"cannot use {oom!r} as oom: expected 'process' or 'group'")
 
     def asked(self) -> dict[str, Any]:
         """Those that are asked for, by name: `Limits(**limits.asked())` asks for the same."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+
+
+#: Those that are numbers, and whether they are whole ones.
+_NUMBERS = {
+    **dict.fromkeys(("cpu", "cpu_burst"), False),
+    **dict.fromkeys(("cpu_weight", "io_weight", "memory", "memory_high", "memory_low", "pids", "swap"), True),
+}
 
 
 class Volume:
@@ -120,6 +139,8 @@ class Root:
         size: int | None = None,
         plain: bool = False,
     ) -> None:
+        if isinstance(lower, str):
+            raise ValueError(f"cannot use {lower!r} as the directories of a root: expected a list of texts")
         self.lower = tuple(lower)
         self.upper = upper
         self.work = work
@@ -173,7 +194,8 @@ class Spec:
     of others), and what changes it cannot be written. `hidepid`: processes of other users are not seen in /proc.
     `hide`: directories that are empty inside, but for what is said to be there.
 
-    Raises ValueError for what contradicts itself.
+    Raises ValueError for what contradicts itself, and for what would silently be left out: a view of files without a
+    mount namespace. `hostname` and `clocks` are of no effect without theirs.
     """
 
     __slots__ = (
@@ -237,9 +259,20 @@ class Spec:
         self.masks = masks
         self.hidepid = hidepid
         self.hide = tuple(hide)
+        for name, value in (("namespaces", namespaces), ("keep", keep), ("devices", devices), ("hide", hide)):
+            if isinstance(value, str):
+                raise ValueError(f"cannot use {value!r} as {name}: expected a list of texts")
         self._check()
+        self._check_view()
 
     def _check(self) -> None:
+        from .namespaces import NAMESPACES
+
+        for name in self.namespaces:
+            if name not in NAMESPACES:
+                raise ValueError(f"cannot make a namespace {name!r}: there are {', '.join(NAMESPACES)}")
+        if self.users is not None and not (_are_ids(self.users.uids) and _are_ids(self.users.gids)):
+            raise ValueError("cannot make a user namespace: expected rows of (first inside, first outside, how many)")
         if ("user" in self.namespaces) != (self.users is not None):
             raise ValueError("cannot make a user namespace: it needs users, and they need it")
         if (
@@ -253,12 +286,41 @@ class Spec:
                 raise ValueError("cannot make a root: it needs a directory, and a plain one no more than one")
             if (self.root.upper is None) != (self.root.work is None) or (self.root.plain and self.root.upper):
                 raise ValueError("cannot make a root: upper and work go together, and not with a plain directory")
-        paths = [self.sandbox or "/x", *self.keep, *self.hide, *self.devices]
+            for directory in (*self.root.lower, self.root.upper or "/x", self.root.work or "/x"):
+                if not directory.startswith("/"):
+                    raise ValueError(f"cannot use {directory!r} in a root: it must be an absolute path")
+        paths: list[object] = [self.sandbox or "/x", *self.keep, *self.hide, *self.devices]
         for volume in self.volumes:
             paths += [volume.source, volume.target]
         for path in paths:
+            if not isinstance(path, str):
+                raise ValueError(f"cannot use {path!r} as a path: expected a text")
             if not path.startswith("/") or "\0" in path or any(part in (".", "..") for part in path.split("/")):
                 raise ValueError(f"cannot use the path {path!r}: it must be absolute and without dots")
         for path in [self.sandbox or "/x", *self.hide, *(volume.target for volume in self.volumes)]:
             if not path.strip("/"):
                 raise ValueError("cannot use the root itself as sandbox, hidden directory or target of a volume")
+
+    def _check_view(self) -> None:
+        if "mount" not in self.namespaces:
+            for name in ("root", "read_only", "volumes", "tmp_size", "shm_size", "dev", "devices", "masks", "hide"):
+                if getattr(self, name):
+                    raise ValueError(f"cannot give {name}: it takes a mount namespace")
+        if self.hidepid and not {"mount", "pid"}.issubset(self.namespaces):
+            raise ValueError("cannot give hidepid: it takes a mount and a pid namespace")
+        for name in ("tmp_size", "shm_size"):
+            size: object = getattr(self, name)
+            if size is not None and (not isinstance(size, int) or size < 1):
+                raise ValueError(f"cannot give {name} of {size!r}: expected a number of bytes, at least 1")
+        for what, each in (("volumes at", [volume.target for volume in self.volumes]), ("devices", self.devices)):
+            twice = next((path for number, path in enumerate(each) if path in each[:number]), "")
+            if twice:
+                raise ValueError(f"cannot give two {what} {twice}")
+
+
+def _are_ids(rows: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether a user namespace takes them: user_namespaces(7), of 32 bits each."""
+    return bool(rows) and all(
+        min(inside, outside) >= 0 and count > 0 and max(inside, outside) + count < 1 << 32
+        for inside, outside, count in rows
+    )

@@ -52,6 +52,7 @@ _FALLOC_FL_KEEP_SIZE = 1
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -192,9 +193,14 @@ def set_no_new_privs() -> None:
     _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
-def set_dumpable() -> None:
+def set_dumpable(dumpable: bool = True) -> None:
     """/proc/self is the user's own again after a change of user. Only for who has nothing to hide from that user."""
-    _check(_prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+    _check(_prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def rename(name: str) -> None:
+    """What /proc/self/comm says; of the name as much as there is room for."""
+    _check(_prctl(_PR_SET_NAME, os.fsencode(name), 0, 0, 0), "prctl(PR_SET_NAME)")
 
 
 def die_with_parent(signo: int) -> None:

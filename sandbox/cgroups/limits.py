@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 
 from .controllers import CONTROLLERS
 from .kernel import hand_on, others, read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sandbox.spec import Limits
 
     from .controllers import Controller
-    from .controllers.kind import Change
+    from .controllers.kind import Change, Place
 
     #: (field of Limits, asked, got or None, why not)
     Answer = tuple[str, str, str | None, str]
@@ -70,9 +71,42 @@ def limit(group: Mapping[str, str], limits: Limits) -> list[Answer]:
         except (OSError, ValueError) as error:
             why = f"cannot read {directory}: {getattr(error, 'strerror', None) or error}"
             changes = changes_for(limits, _Nowhere(row.FRESH))
-        for change in changes:
-            answers += _made(change, directory, version, why)
+        made = [_made(change, directory, version, why) for change in changes]
+        for attempt in range(0 if why else _TRIES):
+            failed = [number for number, each in enumerate(made) if any(got is None for _, _, got, _ in each)]
+            if not failed:
+                break
+            if not _moved(changes, failed, changes_for, limits, directory):
+                if not any(changes[number].passing for number in failed):
+                    break
+                time.sleep(0.01 * (attempt + 1))
+            for number in failed:
+                made[number] = _made(changes[number], directory, version, "")
+        answers += [answer for each in made for answer in each]
     return answers
+
+
+#: A change that failed is tried so often again, where groups below came or went meanwhile, as those of runs do.
+_TRIES = 5
+
+
+def _moved(
+    changes: list[Change],
+    failed: list[int],
+    changes_for: Callable[[Limits, Place], list[Change]],
+    limits: Limits,
+    directory: str,
+) -> bool:
+    """Whether changes that failed would be made by other writes now; then they are those."""
+    try:
+        now = changes_for(limits, _Place(directory))
+    except (OSError, ValueError):
+        return False
+    if len(now) != len(changes) or all(now[number].writes == changes[number].writes for number in failed):
+        return False
+    for number in failed:
+        changes[number] = now[number]
+    return True
 
 
 class _Nowhere(_Place):

@@ -94,16 +94,24 @@ def version(group: Mapping[str, str]) -> int:
 
 def find(name: str) -> dict[str, str]:
     """What there is of the group `thermos/<name>` below the caller's own: as `make` gave it, or less, or nothing."""
+    _check_name(name)
     group = {controller: f"{directory}/thermos/{name}" for controller, directory in own().items()}
     return {controller: path for controller, path in group.items() if os.path.isdir(path)}
+
+
+def _check_name(name: str) -> None:
+    """What `remove_tree` kills and removes is to be below. Raises ValueError."""
+    if not name or "/" in name or name in (".", ".."):
+        raise ValueError(f"cannot name a group {name!r}")
 
 
 def make(name: str, also: Iterable[str] = ()) -> dict[str, str]:
     """A group `thermos/<name>` below the caller's own, in every tree that is needed. Making it twice is no error.
 
     `also`: controllers beyond cpu, memory and pids, see `controllers.needed`. Raises CannotLimit where not one tree
-    can be written.
+    can be written, and ValueError for a name that is no directory's.
     """
+    _check_name(name)
     mine = own()
     wanted = [*_ALWAYS, *also]
     trees = {CONTROLLERS[each].tree for each in wanted} | {"cpuacct", "unified"}
@@ -246,6 +254,11 @@ def joins(group: Mapping[str, str], leaf: str) -> list[str]:
     unified = leaf_group(group, leaf).get("unified")
     files = [f"{each}/{PROCS if each == unified else 'tasks'}" for each in directories(group, leaf)]
     return files + [f"{group[controller]}/tasks" for controller in _FLAT if _is_flat(group, controller)]
+
+
+def of_processors(group: Mapping[str, str]) -> list[str]:
+    """The files to join what shares out the time of processors to a group, real time too: in version 1 alone."""
+    return [f"{group['cpu']}/tasks"] if "cpu" in group else []
 
 
 def leaf_group(group: Mapping[str, str], leaf: str) -> dict[str, str]:

@@ -141,7 +141,13 @@ def connect(netlink: Netlink, bridge: str, cable: str, address: str, namespace: 
     netlink.call(_NEWLINK, CREATE | EXCL, _link(("IFLA_IFNAME", cable), *size, ("IFLA_LINKINFO", {"attrs": kind})))
     port = index(cable)
     _no_ipv6(netlink, port)
-    netlink.call(_SETLINK, 0, _link(("IFLA_MASTER", index(bridge)), number=port))
+    try:
+        netlink.call(_SETLINK, 0, _link(("IFLA_MASTER", index(bridge)), number=port))
+    except Refused as refused:
+        if refused.errno != errno.EXFULL:
+            raise
+        why = f"the bridge {bridge} has 1023 ports, and the kernel gives none more"  # net/bridge/br_private.h
+        raise Refused(errno.EXFULL, why) from None
     narrow = {
         "attrs": [
             ("IFLA_BRPORT_ISOLATED", 1),

@@ -225,7 +225,8 @@ class _Host:
             forwarding.let_loopback_pass(bridge)
         names = _names(bridge, asked.subnet, address)
         walk("lay a cable from the bridge into the sandbox")
-        links.remove(self._route, names.brake)  # of a lease whose end nobody saw
+        for left in (names.cable, names.brake):  # of a lease whose end nobody saw, or that was lost with its directory
+            links.remove(self._route, left)
         links.connect(self._route, bridge, names.cable, address, namespace, asked.mtu)
         links.limit(self._route, names, asked.rates, walk)
         walk("set up loopback inside")

@@ -64,19 +64,24 @@ def bits(names: Iterable[str]) -> int:
     return sum(1 << NAMES.index(name) for name in names)
 
 
+def _left(asked: Privileges, root_user: bool) -> list[str]:
+    """What the process has after execve. Raises Refused."""
+    keep = kept(asked)
+    added = _read(asked.capabilities_added, "capabilities_added")
+    return keep if root_user or _ALL in added else [name for name in keep if name in added]
+
+
 def _steps(asked: Privileges, kernel: Kernel, root_user: bool) -> list[Step]:
     keep = kept(asked)
     # What is there by default may be missing (a sandbox in a sandbox); what was asked by name may not. ALL: all there
     # are.
-    named = [name for name in keep if name in _read(asked.capabilities_added, "capabilities_added")]
-    wanted = [(NAMES.index(name), name) for name in named]
-    everything = _ALL in _read(asked.capabilities_added, "capabilities_added")
-    effective = bits(keep) if root_user or everything else bits(named)
-    return [("capabilities", bits(keep), effective, int(not root_user), tuple(wanted))]
+    added = _read(asked.capabilities_added, "capabilities_added")
+    wanted = [(NAMES.index(name), name) for name in keep if name in added]
+    return [("capabilities", bits(keep), bits(_left(asked, root_user)), int(not root_user), tuple(wanted))]
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
-    return [("capabilities", " ".join(kept(asked)) or "none")]
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
+    return [("capabilities", " ".join(_left(asked, root_user)) or "none")]
 
 
 ROW = Privilege("capabilities", _steps, _describe)

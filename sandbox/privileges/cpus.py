@@ -31,7 +31,7 @@ def _steps(asked: Privileges, kernel: Kernel, root_user: bool) -> list[Step]:
     return [] if asked.cpus is None else [("cpus", _cpus(asked.cpus))]
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
     return [] if asked.cpus is None else [("cpus", asked.cpus)]
 
 

@@ -34,6 +34,7 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 #: Looked up here: what a forked child looks up it forgets, and the search touches half of the C library.
 _prctl, _syscall, _capget, _capset = _libc.prctl, _libc.syscall, _libc.capget, _libc.capset
 
+_PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
@@ -67,13 +68,29 @@ def early(steps: Sequence[Step], telling: Telling | None = None) -> None:
 
     `telling.step` is set to what is being done, with the name `table.describe` has for it. Raises OSError; its
     `filename` says the same.
+
+    From here until execve nobody may look at the process but who may look at every one (CAP_SYS_PTRACE).
     """
     _carry_out(_EARLY, steps, telling)
+    if telling is not None:
+        telling.step = "hide from others"
+    # In the sandbox's pid namespace it is seen by those who are there already. What keeps them off is that it has more
+    # capabilities, until `late` takes those: then /proc/PID/exe would be the host's interpreter to them, /proc/PID/fd
+    # what its parent has open, and /proc/PID/mem a process without a filter (CVE-2016-9962 was that in runc). Not
+    # sooner: to a plain user their own /proc/self/oom_score_adj would be somebody else's.
+    if _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) < 0:
+        raise _failed()
 
 
 def late(steps: Sequence[Step], telling: Telling | None = None) -> None:
     """To be called as the process's user, after no_new_privs, last thing before execve. As `early`."""
     _carry_out(_LATE, steps, telling)
+
+
+def forsake() -> None:
+    """Give up every capability, for good: for one who only has to be there. Raises OSError."""
+    _bound(0, 0, 0, ())
+    _set(_NO_CAPABILITIES)
 
 
 def _carry_out(table: dict[str, Callable[..., None]], steps: Sequence[Step], telling: Telling | None) -> None:

@@ -39,7 +39,7 @@ def _steps(asked: Privileges, kernel: Kernel, root_user: bool) -> list[Step]:
     return [("ionice", _NUMBERS[kernel.machine], value, asked.ionice)]
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
     return [] if asked.ionice is None else [("ionice", asked.ionice)]
 
 

@@ -47,7 +47,7 @@ class Privilege:
         self,
         name: str,
         steps: Callable[[Privileges, Kernel, bool], list[Step]],
-        describe: Callable[[Privileges], list[tuple[str, str]]],
+        describe: Callable[[Privileges, bool], list[tuple[str, str]]],
         lacking: Callable[[Privileges, Kernel], list[tuple[str, str]]] = _nothing,
     ) -> None:
         self.name = name

@@ -92,7 +92,7 @@ def _scoped(names: Iterable[str]) -> int:
     return bits
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
     given = asked.landlock
     if given is None:
         return []
@@ -110,7 +110,9 @@ def _lacking(asked: Privileges, kernel: Kernel) -> list[tuple[str, str]]:
     if given is None:
         return []
     if not kernel.landlock:
-        return [(what, "this kernel has no Landlock, or it is not among its lsm=") for what, _ in _describe(asked)]
+        return [
+            (what, "this kernel has no Landlock, or it is not among its lsm=") for what, _ in _describe(asked, False)
+        ]
     found: list[tuple[str, str]] = []
     version = f"version {kernel.landlock} of Landlock"
     if _restricts_files(given):

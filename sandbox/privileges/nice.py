@@ -18,7 +18,7 @@ def _steps(asked: Privileges, kernel: Kernel, root_user: bool) -> list[Step]:
     return [("nice", asked.nice)]
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
     return [] if asked.nice is None else [("nice", str(asked.nice))]
 
 

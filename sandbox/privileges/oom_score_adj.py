@@ -19,7 +19,7 @@ def _steps(asked: Privileges, kernel: Kernel, root_user: bool) -> list[Step]:
     return [("oom_score_adj", value)]
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
     return [] if asked.oom_score_adj is None else [("oom_score_adj", str(asked.oom_score_adj))]
 
 

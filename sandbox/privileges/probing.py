@@ -13,6 +13,7 @@ import socket
 import tempfile
 
 from sandbox import syscalls
+from sandbox.cgroups.kernel import write
 from sandbox.seccomp import UnknownMachine
 from sandbox.seccomp.install import install
 from sandbox.seccomp.numbers import NUMBERS
@@ -26,7 +27,7 @@ from .kind import Kernel, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
 #: (what, whether it works, how it was seen, why it does not, what would help).
@@ -39,10 +40,11 @@ def kernel() -> Kernel:
     return Kernel(name.machine, name.release, doing.landlock_version())
 
 
-def probe() -> list[Row]:
-    """A row for each privilege; a fifth of a second in all."""
-    here = kernel()
-    return [_row(*each) for each in _ROWS] + _landlock_rows(here)
+def probe(groups: Sequence[str] = ()) -> list[Row]:
+    """A row for each privilege; a fifth of a second in all. `groups`: as `trial.attempt` has them."""
+    remedy = _CAP.format("CAP_SYS_NICE") + "; with version 1 cgroups also cpu.rt_runtime_us of its group"
+    real_time = _row("scheduling fifo, rr", lambda: _real_time(groups), remedy)
+    return [*(_row(*each) for each in _ROWS), real_time, *_landlock_rows(kernel())]
 
 
 def _row(what: str, attempt: Callable[[], str], remedy: str) -> Row:
@@ -148,7 +150,9 @@ def _nice() -> str:
     return _own(asked, wanted, lambda: os.getpriority(os.PRIO_PROCESS, 0), f"nice {wanted}")
 
 
-def _real_time() -> str:
+def _real_time(groups: Sequence[str]) -> str:
+    for file in groups:
+        write(file, "0")
     asked = Privileges(seccomp="unconfined", scheduling="fifo:1")
     return _own(asked, os.SCHED_FIFO, lambda: os.sched_getscheduler(0), "SCHED_FIFO with priority 1")
 
@@ -199,11 +203,6 @@ _ROWS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("capabilities: bounding set", _bounding, _CAP.format("CAP_SETPCAP")),
     ("capabilities: for other users", _ambient, _CAP.format("CAP_SETUID and what is asked")),
     ("nice below what it is", _nice, _CAP.format("CAP_SYS_NICE") + ", or RLIMIT_NICE"),
-    (
-        "scheduling fifo, rr",
-        _real_time,
-        _CAP.format("CAP_SYS_NICE") + "; with version 1 cgroups also cpu.rt_runtime_us of the group",
-    ),
     ("ionice", _ionice, "Linux 2.6.13 or later"),
     ("ionice realtime", _ionice_real_time, _CAP.format("CAP_SYS_NICE or CAP_SYS_ADMIN")),
     ("cpus", _affinity, "a cpuset with that processor"),
@@ -219,13 +218,14 @@ def _landlock_rows(here: Kernel) -> list[Row]:
     rows = [_row("landlock: files", _landlock_files, "Linux 5.13 or later, started with landlock in lsm=")]
     for what, since, release, attempt in (
         ("landlock: TCP ports", 4, "6.7", _landlock_ports),
-        ("landlock: scopes", 6, "6.12", _landlock_scopes),
+        ("landlock: signals", 6, "6.12", _landlock_signals),
+        ("landlock: abstract UNIX sockets", 6, "6.12", _landlock_sockets),
     ):
         if here.landlock < since:
             text = f"it has version {here.landlock} of the interface, which comes before {since}"
             rows.append((what, False, "", text, f"Linux {release} or later"))
         else:
-            rows.append(_row(what, attempt, ""))
+            rows.append(_row(what, attempt, "a kernel without whatever undoes it: another security module, say"))
     return rows
 
 
@@ -261,11 +261,23 @@ def _landlock_ports() -> str:
     raise _Without("a child could bind a port that it kept away from")
 
 
-def _landlock_scopes() -> str:
+def _landlock_signals() -> str:
     parent = os.getppid()
-    _steps(Privileges(seccomp="unconfined", landlock=Landlock(scoped=["signal", "abstract-unix-socket"])))
+    _steps(Privileges(seccomp="unconfined", landlock=Landlock(scoped=["signal"])))
     try:
         os.kill(parent, 0)
     except PermissionError:
         return "a child could not signal its parent"
     raise _Without("a child could signal a process outside its scope")
+
+
+def _landlock_sockets() -> str:
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind("")  # the kernel makes up an abstract name
+        server.listen()
+        _steps(Privileges(seccomp="unconfined", landlock=Landlock(scoped=["abstract-unix-socket"])))
+        try:
+            client.connect(server.getsockname())
+        except PermissionError:
+            return "a child could not connect to an abstract socket from before"
+    raise _Without("a child could connect to an abstract socket outside its scope")

@@ -52,7 +52,7 @@ def _steps(asked: Privileges, kernel: Kernel, root_user: bool) -> list[Step]:
     return [("rlimit", NAMES.index(name), soft, hard, name) for name, soft, hard in limits]
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
     return [(f"rlimit {name}", text) for name, text in asked.rlimits.items()]
 
 

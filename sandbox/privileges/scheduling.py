@@ -27,7 +27,7 @@ def _steps(asked: Privileges, kernel: Kernel, root_user: bool) -> list[Step]:
     return [("scheduling", _POLICIES[name], int(priority or 0), asked.scheduling)]
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
     return [] if asked.scheduling is None else [("scheduling", asked.scheduling)]
 
 

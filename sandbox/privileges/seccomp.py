@@ -49,7 +49,7 @@ def _steps(asked: Privileges, kernel: Kernel, root_user: bool) -> list[Step]:
     return [("seccomp", text, profile.flags, NUMBERS[kernel.machine]["seccomp"])]
 
 
-def _describe(asked: Privileges) -> list[tuple[str, str]]:
+def _describe(asked: Privileges, root_user: bool) -> list[tuple[str, str]]:
     if not isinstance(asked.seccomp, str):
         return [("seccomp", "a profile of its own")]
     return [("seccomp", f"{asked.seccomp}, and tracing" if asked.trace else asked.seccomp)]

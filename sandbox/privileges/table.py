@@ -42,9 +42,9 @@ def steps(asked: Privileges, kernel: Kernel, *, root_user: bool) -> tuple[Step, 
     return tuple(step for row in PRIVILEGES.values() for step in row.steps(asked, kernel, root_user))
 
 
-def describe(asked: Privileges) -> list[tuple[str, str]]:
-    """(what, how it was asked), what holds by default included. Raises Refused."""
-    return [said for row in PRIVILEGES.values() for said in row.describe(asked)]
+def describe(asked: Privileges, *, root_user: bool = True) -> list[tuple[str, str]]:
+    """(what, how it was asked), what holds by default included. `root_user`: as for `steps`. Raises Refused."""
+    return [said for row in PRIVILEGES.values() for said in row.describe(asked, root_user)]
 
 
 def lacking(asked: Privileges, kernel: Kernel) -> list[tuple[str, str]]:

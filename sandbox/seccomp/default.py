@@ -10,6 +10,8 @@ Stricter than they are:
   Linux 4.8, where they no longer lead around the filter; one process of a task need not own the others);
 * modify_ldt, needed by 16 bit programs alone, and calls through the 32 bit entry, which end the process with SIGSYS;
 * socket families beyond UNIX, INET, INET6 and NETLINK: kernel modules that hardly anybody uses, and many a hole;
+* leases of files (fcntl F_SETLEASE), without CAP_LEASE: they hold up whoever opens the file, for
+  /proc/sys/fs/lease-break-time seconds each time, and a file that may only be read will do;
 * the ioctls TIOCSTI and TIOCLINUX, which type for whoever reads the terminal next;
 * changing a file's project (FS_IOC_FSSETXATTR, file_setattr) and its flags (FS_IOC_SETFLAGS, one of which hands the
   project on): with a quota by project the files of a task could walk out of it.
@@ -62,6 +64,9 @@ _FOR_CAPABILITIES = (
 _TRACE = "ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp"
 
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+#: Of fcntl. The second is for directories, of Linux 6.19.
+_F_SETLEASE, _F_SETDELEG = 1024, 1040
+
 _FS_IOC_SETFLAGS, _FS_IOC32_SETFLAGS, _FS_IOC_FSSETXATTR = 0x40086602, 0x40046602, 0x401C5820
 
 #: PER_LINUX, PER_LINUX32, each also with UNAME26, and the question which it is.
@@ -70,6 +75,9 @@ _ADDR_NO_RANDOMIZE = 0x40000  # what debuggers set
 
 _UNIX, _INET, _INET6, _NETLINK, _PACKET, _ALG, _VSOCK, _XDP = 1, 2, 10, 16, 17, 38, 40, 44
 _NETLINK_AUDIT = 9
+
+#: The second makes both sockets, and loads the module of their family, before it asks whether that knows pairs.
+_MAKE_SOCKETS = ("socket", "socketpair")
 
 
 def profile(capabilities: Collection[str] = (), *, trace: bool = False) -> Profile:
@@ -96,6 +104,10 @@ def _rules(capabilities: frozenset[str], trace: bool) -> Iterator[Rule]:
         for request in (_FS_IOC_SETFLAGS, _FS_IOC32_SETFLAGS, _FS_IOC_FSSETXATTR):
             yield deny("ioctl", errno.EOPNOTSUPP, argument=1, equals=request)
         yield deny("file_setattr", errno.EOPNOTSUPP)
+    if "LEASE" not in capabilities:
+        # As a file system says it that has none.
+        for command in (_F_SETLEASE, _F_SETDELEG):
+            yield deny("fcntl", errno.EINVAL, argument=1, equals=command)
     harmless = (*_PERSONALITIES, _ADDR_NO_RANDOMIZE) if trace else _PERSONALITIES
     yield Rule("personality", ERRNO | errno.EPERM, [Condition(0, MASKED_NE, each, INT) for each in harmless])
     yield from _sockets(capabilities)
@@ -103,14 +115,16 @@ def _rules(capabilities: frozenset[str], trace: bool) -> Iterator[Rule]:
 
 def _sockets(capabilities: frozenset[str]) -> Iterator[Rule]:
     if "NET_ADMIN" in capabilities:
-        for family in (_ALG, _VSOCK):
-            yield deny("socket", errno.EAFNOSUPPORT, argument=0, equals=family)
+        for call in _MAKE_SOCKETS:
+            for family in (_ALG, _VSOCK):
+                yield deny(call, errno.EAFNOSUPPORT, argument=0, equals=family)
     else:
         families = [_UNIX, _INET, _INET6, _NETLINK]
         if "NET_RAW" in capabilities:
             families += [_PACKET, _XDP]
         others = [Condition(0, MASKED_NE, family, INT) for family in families]
-        yield Rule("socket", ERRNO | errno.EAFNOSUPPORT, others)
+        for call in _MAKE_SOCKETS:
+            yield Rule(call, ERRNO | errno.EAFNOSUPPORT, others)
     if capabilities.isdisjoint(("AUDIT_WRITE", "AUDIT_CONTROL")):
         # EINVAL is what libaudit takes for a kernel without auditing: login programs go on then.
         audit = [

@@ -55,7 +55,7 @@ def steps(spec: Spec) -> list[Op]:
         sealed.append(ops.seal(f"hidden {path}", path))
     places += [(path, _OWN, step) for path, step in [*devices.places(spec), *kernel.places(spec)]]
 
-    placed = [op for _, _, step in sorted(places, key=lambda place: (_names(place[0]), place[1])) for op in step]
+    placed = [op for _, _, step in _in_order(places) for op in step]
     # Of a root of its own the root alone: what was put into it is as it was asked.
     # No device of the host's is to be used by a node that somebody left elsewhere, if there is a /dev of its own.
     attributes = ops.RDONLY | (ops.NOSUID | ops.NODEV if spec.dev and spec.root is None else 0)
@@ -68,6 +68,19 @@ def steps(spec: Spec) -> list[Op]:
         else ops.overlay(spec.root.lower, spec.root.upper, spec.root.work, spec.root.size, spec.users is not None)
     )
     return [ops.propagation(propagation), *taken, root, *placed, *closed, ops.pivot()]
+
+
+def _in_order(places: list[_Place]) -> list[_Place]:
+    """Parents first. And what is our own before what is the host's, but for what it lies in: a link in a root may lead
+    the target of a volume into /tmp, and what came there before /tmp did would be covered."""
+    own = [_names(path) for path, rank, _ in places if rank == _OWN]
+
+    def order(place: _Place) -> tuple[bool, list[str], int]:
+        path, rank, _ = place
+        names = _names(path)
+        return rank == _HOSTS and all(other[: len(names)] != names for other in own), names, rank
+
+    return sorted(places, key=order)
 
 
 def _hosts(spec: Spec) -> tuple[list[Op], list[_Place]]:

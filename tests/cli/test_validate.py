@@ -31,6 +31,28 @@ def test_a_valid_file_is_one_line(cli: Cli) -> None:
     assert cli.run("validate", path) == (0, f"{path}: valid: wordcount, 10 processes, ports http\n", "")
 
 
+@pytest.mark.parametrize(
+    ("profile", "why"),
+    [
+        (None, ": cannot read {path}: No such file or directory"),
+        ("{", ": {path} is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ('{"defaultAction": "SCMP_ACT_X"}', ".defaultAction: 'SCMP_ACT_X' is not one of SCMP_ACT_KILL, "),
+    ],
+)
+def test_a_profile_of_system_calls_is_checked_with_the_file_that_names_it(
+    cli: Cli, tmp_path: Path, profile: str | None, why: str
+) -> None:
+    if profile is not None:
+        (tmp_path / "calls.json").write_text(profile)
+    text = "sandbox:\n  seccomp: calls.json\nprocesses: [{name: a, cmdline: 'true'}]\n"
+    path = written(tmp_path, text)
+    status, out, err = cli.run("validate", path)
+    assert (status, out) == (65, "")
+    assert err.startswith(f"{path}:2:12: cannot use sandbox.seccomp{why.format(path=tmp_path / 'calls.json')}")
+    (tmp_path / "calls.json").write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    assert cli.run("validate", path)[0] == 0
+
+
 def test_every_error_of_every_file_is_said_at_once(cli: Cli) -> None:
     units, good, cycle = str(BAD / "units.yaml"), str(EXAMPLES / "hello.yaml"), str(BAD / "cycle.yaml")
     status, out, err = cli.run("validate", units, good, cycle)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import msgspec
+
 from thermos.core import records as r
 from thermos.core.evolve import evolve
 from thermos.core.records import Record
@@ -49,6 +51,20 @@ def test_a_task_that_ended_well_is_healthy_though_its_sidecar_was_stopped() -> N
 
 def test_an_active_task_that_nobody_supervises_is_unhealthy() -> None:
     assert health_of(told(LAUNCHED, STARTED, supervised=False))[0] == "unhealthy"
+
+
+def test_what_was_asked_for_and_fell_with_another_part_is_shown_as_not_given() -> None:
+    accepted = msgspec.structs.replace(ACCEPTED, parts={"hostname": "box", "/tmp": "8 MiB"})
+    state = initial(TASK)
+    evolve(state, r.StageEntered(at=1.0, stage="ACTIVE", reason="accepted"))
+    assert status_of(accepted, state, True, "/root").isolation == ()  # it is not known yet
+    evolve(state, r.Sandboxed(at=1.0, init=1, got={"/tmp": "8 MiB"}, missing={"uts": "Operation not permitted"}))
+    rows = {row.what: (row.asked, row.got, row.why_not) for row in status_of(accepted, state, True, "/root").isolation}
+    assert rows == {
+        "/tmp": ("8 MiB", "8 MiB", None),
+        "hostname": ("box", None, "it needs another part that is not given"),
+        "uts": ("private", None, "Operation not permitted"),
+    }
 
 
 def test_a_real_time_signal_has_a_name() -> None:

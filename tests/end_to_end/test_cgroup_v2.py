@@ -5,47 +5,25 @@ What is done in it is in in_vm/cgroup_v2.py, one function for each story; here i
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from in_the_vm import Facts, Told, tell
 
 pytestmark = pytest.mark.root
 
-VM = Path(__file__).parents[2] / "scripts" / "vm"
 STORIES = Path(__file__).with_name("in_vm") / "cgroup_v2.py"
 SECONDS = 400  # ten times what it takes
 
 HELD = {"memory.max": str(64 << 20), "pids.max": "20", "cpu.max": "50000 100000"}
 GOT = {"cpu": "0.5 cores (cgroup v2)", "memory": "64 MiB (cgroup v2)", "pids": "20 (cgroup v2)"}
 
-Facts = dict[str, Any]
-Told = Callable[[str], Facts]
-
 
 @pytest.fixture(scope="module")
 def told() -> Told:
     """What came of a story, by its name."""
-    if not shutil.which("linux.uml"):
-        pytest.skip("needs linux.uml: apt-get install user-mode-linux")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    command = [str(VM), "--timeout", str(SECONDS), "--", sys.executable, str(STORIES)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS + 60, check=False)
-    assert done.returncode == 0, done.stderr
-    stories: dict[str, Facts] = json.loads(done.stdout)
-
-    def story(name: str) -> Facts:
-        assert "error" not in stories[name], stories[name]["error"]
-        return stories[name]
-
-    return story
+    return tell(STORIES, SECONDS)
 
 
 def got(facts: Facts) -> dict[str, str | None]:

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from deadline import until
 
+from sandbox.cgroups import tree
+
 THERMOS = Path(sys.executable).with_name("thermos")
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 DEADLINE = 120  # seconds for one command: far more than any needs, also on a busy machine
@@ -317,6 +319,7 @@ def test_a_sandboxed_service_has_a_network_of_its_own_and_is_reached_by_its_port
     assert host.thermos("update", "sandboxed", "--ram", "512MiB").stdout.startswith("ram: 512 MiB")
     assert host.thermos("pause", "sandboxed").returncode == 0
     assert host.status("sandboxed")["paused"]
+    assert "ACTIVE, paused" in host.thermos("status").stdout
     assert host.thermos("unpause", "sandboxed").returncode == 0
     assert host.thermos("kill", "sandboxed").returncode == 0
     assert host.thermos("wait", "sandboxed").returncode == 143
@@ -335,6 +338,16 @@ def test_the_library_alone_starts_a_command_in_a_sandbox_as_the_readme_says() ->
     ]
     _, _, code = program.read_text().partition("\n")
     assert f"```python\n{code}```\n" in (EXAMPLES.parent / "README.md").read_text()
+
+
+@pytest.mark.root
+def test_the_library_alone_leaves_no_directory_and_no_group(tmp_path: Path) -> None:
+    before = set(tree.find("box").items())
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, EXAMPLES / "alone.py"], env=environment, timeout=DEADLINE, check=True)
+    assert list(tmp_path.iterdir()) == []
+    assert set(tree.find("box").items()) == before
+    assert not any(map(os.path.isdir, tree.find("box").values()))
 
 
 def test_what_several_examples_share_is_in_parts() -> None:

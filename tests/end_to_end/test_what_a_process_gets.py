@@ -133,6 +133,19 @@ def test_a_profile_is_read_by_each_bash_that_starts_after_it_was_written(program
     assert program.log("no-bash") == "x\n"
 
 
+@pytest.mark.root
+def test_a_profile_that_the_tasks_user_wrote_is_not_read_by_processes_of_others(program: Program) -> None:
+    say = "echo ${BASH_ENV:+read}"
+    processes: list[dict[str, Any]] = [
+        {"name": "before", "cmdline": "echo 'id -u >> readers' > .thermos_profile"},
+        {"name": "own", "cmdline": say, "after": ["before"]},
+        {"name": "roots", "cmdline": say, "after": ["before"], "user": "root"},
+    ]
+    assert program.begin(processes, user="nobody").wait() == 0
+    assert (program.sandbox / "readers").read_text() == "65534\n"
+    assert (program.log("own"), program.log("roots")) == ("read\n", "\n")
+
+
 # -- what it does not get, and the little that it inherits
 
 

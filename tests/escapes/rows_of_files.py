@@ -156,6 +156,21 @@ def have_its_logs_written_to_a_file_of_the_hosts(scene: Scene) -> Iterator[Bait]
     yield Bait(lambda: "hostile" in scene.text(file), file=file)
 
 
+@escape("root", "mallory", stopped_by="seccomp denies fcntl(2) F_SETLEASE")
+def hold_up_who_opens_a_file_of_the_hosts(scene: Scene) -> Iterator[Bait]:
+    """Nobody waits in vain: who opens it without waiting is told that somebody holds a lease."""
+    file = scene.file("much-read", owned=True)
+
+    def harmed() -> bool:
+        try:
+            os.close(os.open(scene.outside(file), os.O_WRONLY | os.O_NONBLOCK))
+        except BlockingIOError:
+            return True
+        return False
+
+    yield Bait(harmed, file=file)
+
+
 @escape("root", stopped_by="CAP_LINUX_IMMUTABLE is gone")
 def make_a_file_that_nobody_can_remove(scene: Scene) -> Iterator[Bait]:
     path = scene.outside(f"{scene.where}/for-ever")

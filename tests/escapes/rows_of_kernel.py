@@ -174,7 +174,7 @@ def set_the_clock(scene: Scene) -> Iterator[Bait]:
         os.close(timer)
 
 
-@escape("root", stopped_by="CAP_SYS_TIME is gone, seccomp denies adjtimex(2)")
+@escape("root", stopped_by="CAP_SYS_TIME is gone")
 def adjust_the_clock(scene: Scene) -> Iterator[Bait]:
     """What it takes for the clock's error: nothing goes by that."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -6,11 +6,15 @@ import contextlib
 import ctypes
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from escapes import Bait, Process, Scene, command_line, dead, escape, status
+import pytest
+from escapes import PYTHON, Bait, Process, Scene, command_line, dead, escape, status
 from hostile_calls import add_key, join_session_keyring, user_keyring
+
+from sandbox.privileges.doing import landlock_version
 
 _UNSEEN = "its pid namespace and its /proc show no process of the host's"
 _NO_PTRACE = f"{_UNSEEN}; CAP_SYS_PTRACE is gone, seccomp denies ptrace(2) and its kin"
@@ -83,6 +87,16 @@ def read_the_arguments_of_roots_processes(scene: Scene) -> Iterator[Bait]:
 @escape("root", stopped_by=f"{_UNSEEN}: of process 1 in there the root is the sandbox's")
 def write_through_the_root_of_pid_1(scene: Scene) -> Iterator[Bait]:
     yield Bait(lambda: scene.there("/srv/bait/planted"), pid=1, file="/srv/bait/planted")
+
+
+@escape("root", stopped_by="until it executes its program a process is not dumpable: /proc/PID/exe is nobody's")
+def take_the_hosts_interpreter_from_one_that_starts(scene: Scene) -> Iterator[Bait]:
+    """Beside it others are started all the time; a file that is held can be written once nobody executes it."""
+    short = {"name": "again", "argv": ["/bin/sleep", "0.05"], "min_duration": 0}
+    scene.more_processes.append({**short, "daemon": True, "ephemeral": True, "max_failures": 0})
+    interpreter = os.path.realpath(sys.executable)
+    assert interpreter != os.path.realpath(PYTHON), "the program could not tell the host's from its own"
+    yield Bait(lambda: scene.has_open(interpreter))
 
 
 @escape("root", "mallory", stopped_by=_UNSEEN)
@@ -276,6 +290,18 @@ print(said.value.decode(), flush=True)
     sandbox={"network": "none"},
 )
 def reach_an_abstract_socket_of_the_hosts(scene: Scene) -> Iterator[Bait]:
+    yield from served(scene, "\0escapes")
+
+
+@escape(
+    "root",
+    "mallory",
+    stopped_by="sandbox.landlock.scope: abstract_unix_socket (nothing else, with the host's network)",
+    sandbox={"landlock": {"scope": ["abstract_unix_socket"]}},
+)
+def reach_an_abstract_socket_on_the_hosts_network(scene: Scene) -> Iterator[Bait]:
+    if landlock_version() < 6:
+        pytest.skip("Linux 6.12 has this scope of Landlock, this kernel has not")
     yield from served(scene, "\0escapes")
 
 

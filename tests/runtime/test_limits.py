@@ -30,6 +30,11 @@ def test_a_field_that_is_not_said_is_no_limit_and_none_takes_one_away() -> None:
     assert limits.said(msgspec.structs.asdict(Resources(cpu=1.5))) == {"cpu": 1.5}
 
 
+def test_a_weight_that_is_taken_away_is_that_from_birth_and_so_are_processors() -> None:
+    asked = {"cpu_weight": None, "io_weight": None, "cpuset": None}
+    assert limits.of(asked) == {"cpu_weight": 100, "io_weight": 100, "cpus": ""}
+
+
 def test_devices_are_the_same_from_a_file_and_from_a_request() -> None:
     device = IoLimit("/dev/x", read=5)
     (as_struct,) = limits.of({"io": (device,)})["io"]
@@ -86,6 +91,7 @@ def test_what_makes_sense_is_not_wrong(asked: dict[str, Any]) -> None:
         ({"cpuset": "1-2-3"}, "cpuset is a list such as 0-1,3"),
         ({"cpuset": "0-99999"}, "cpuset is a list such as 0-1,3"),
         ({"io": [{"path": "/dev/x", "read": 0}]}, "a rate of io is at least 1 a second"),
+        ({"io": [{"path": "/dev/x", "read_iops": 1 << 31}]}, "reads and writes a second are at most 2147483647"),
     ],
     ids=str,
 )
@@ -125,6 +131,20 @@ def test_a_run_that_lives_has_them_at_once(name: str) -> None:
     tree.make_leaf(group, "p.3")
     assert limits.change(group, {"pids": 7}, "p", 3)[0]["got"].startswith("7")
     assert limits.change(group, {"pids": None}, "p", 3)[0]["got"].startswith("no limit")
+
+
+@pytest.mark.root
+def test_every_limit_can_be_taken_away(name: str) -> None:
+    """From a group and from a run; what this host cannot lift is said to be unchanged."""
+    group, _ = limits.isolate(name, "strict", {"cpuset": "0", "cpu": 1.0, "cpu_weight": 7, "ram": 1 << 26, "pids": 9})
+    tree.make_leaf(group, "p.0")
+    for process in ("", "p"):
+        for field in limits.FIELDS:
+            (row,) = limits.change(group, {field: None}, process, 0) or [limits.row(field, "", "nothing to lift")]
+            assert row["got"] is not None or row["why_not"], field
+    lifted = limits.change(group, dict.fromkeys(("cpuset", "cpu", "cpu_weight", "ram", "pids")))
+    every = ",".join(sorted({row["got"].split(" (")[0] for row in lifted if row["what"] != "cpus"}))
+    assert every == "100,no limit"
 
 
 def test_plain_processes_have_no_limits_and_it_says_why() -> None:

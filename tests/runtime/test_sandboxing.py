@@ -76,6 +76,30 @@ def test_what_cannot_be_had_is_refused_with_its_field(tmp_path: Path) -> None:
     assert [field for field, _ in caught.value.reasons] == ["sandbox.volumes (/mnt)"]
 
 
+def test_a_volume_in_a_sandbox_that_is_still_empty_is_refused(tmp_path: Path) -> None:
+    target = str(tmp_path / "root/tasks/t/sandbox/in")
+    volume = {"host_path": "/srv", "container_path": target, "read_only": True}
+    with pytest.raises(accept.CannotAccept, match="it lies in the sandbox directory, and is not there"):
+        made(tmp_path, "strict", volumes=[volume])
+    (tmp_path / "root/tasks/t/sandbox/in").mkdir()
+    assert f"volume {target}" in made(tmp_path, "strict", volumes=[volume]).parts
+
+
+@pytest.mark.parametrize(
+    ("part", "asked", "field"),
+    [
+        ("pid", {"hidepid": True}, "sandbox.hidepid"),
+        ("pid", {"hidepid": True, "namespaces": {"pid": True}}, "sandbox.namespaces.pid"),
+        ("mount", {"tmp": 1}, "sandbox.tmp"),
+        ("mount", {"namespaces": {"mount": True}}, "sandbox.namespaces.mount"),
+    ],
+)
+def test_a_namespace_is_asked_for_by_what_needs_it(part: str, asked: dict[str, Any], field: str) -> None:
+    with pytest.raises(accept.CannotAccept) as caught:
+        sandboxing._refuse([(part, "no")], asked)
+    assert [each for each, _ in caught.value.reasons] == [field]
+
+
 def test_ids_are_not_mapped_without_a_user_namespace_to_map_them_to(tmp_path: Path) -> None:
     volume = {"host_path": str(tmp_path), "container_path": "/mnt", "read_only": True, "id_mapped": True}
     with pytest.raises(accept.CannotAccept, match=r"^cannot enforce sandbox\.volumes \(/mnt\): .*user namespace"):

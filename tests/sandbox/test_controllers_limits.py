@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deadline import until
@@ -129,6 +130,22 @@ def test_a_disk_is_found_by_a_path_on_it_and_each_of_its_limits_is_held(group: G
     assert [blkio.read_bytes, blkio.written_bytes, blkio.reads, blkio.writes] == [[], [], [], []]
 
 
+def test_an_empty_list_lifts_the_limits_of_every_disk(group: Group) -> None:
+    if not os.major(os.stat("/").st_dev):
+        pytest.skip("the root file system has no device of its own")
+    tree.limit(group, Limits(io=[("/", MIB, None, None, 10)]))
+    assert tree.limit(group, Limits(io=())) == [("io", "no limit", "no limit (cgroup v1)", "")]
+    blkio = files.BlkioV1(group["blkio"])
+    assert [blkio.read_bytes, blkio.written_bytes, blkio.reads, blkio.writes] == [[], [], [], []]
+
+
+def test_more_operations_than_the_kernel_counts_are_no_limit_and_not_none_at_all(group: Group) -> None:
+    """It keeps 32 bits of the number: of 1 << 32 nothing would be left, and every read would wait for ever."""
+    if not os.major(os.stat("/").st_dev):
+        pytest.skip("the root file system has no device of its own")
+    assert got(group, Limits(io=[("/", None, None, 1 << 32, None)])) == {"io": "/: no limit (cgroup v1)"}
+
+
 def test_processors_and_memory_nodes_are_held(group: Group) -> None:
     assert got(group, Limits(cpus="0", mems="0")) == {"cpus": "0 (cgroup v1)", "mems": "0 (cgroup v1)"}
     assert files.CpusetV1(group["cpuset"]).cpus == {0}
@@ -210,17 +227,21 @@ def test_memory_is_not_lowered_below_what_the_group_holds_and_the_answer_says_wh
     assert process_holds.returncode == 0
 
 
+def settings_of(leaf: Group) -> list[tuple[str, str, Any]]:
+    return [each for each in files.held({"cpu": leaf["cpu"]}) if each[1] != "stat"]  # which counts
+
+
 def test_a_change_that_fails_half_way_leaves_what_was(group: Group) -> None:
-    """Of three writes the first is taken: no burst. Then there is more than the group above has."""
+    """Of four writes all are taken but the last: the burst is more than the quota."""
     tree.limit(group, Limits(cpu=0.5, cpu_burst=0.3))
     tree.make_leaf(group, "run.0")
     leaf = tree.leaf_group(group, "run.0")
     assert got(leaf, Limits(cpu=0.25, cpu_burst=0.125))["cpu"] == "0.25 cores (cgroup v1)"
-    before = list(files.held({"cpu": leaf["cpu"]}))
-    answers = tree.limit(leaf, Limits(cpu=2, cpu_burst=1))
+    before = settings_of(leaf)
+    answers = tree.limit(leaf, Limits(cpu=0.2, cpu_burst=1))
     assert [had for _, _, had, _ in answers] == [None, None]
-    assert all("a group above has less" in why for *_, why in answers)
-    assert list(files.held({"cpu": leaf["cpu"]})) == before
+    assert all("its burst is larger" in why for *_, why in answers)
+    assert settings_of(leaf) == before
 
 
 def test_a_limit_that_is_refused_does_not_keep_others_from_being_set(group: Group) -> None:
@@ -236,6 +257,58 @@ def test_a_burst_without_a_limit_to_go_beyond_is_refused(group: Group) -> None:
     assert got(group, Limits(cpu=1, cpu_burst=0.5))["cpu_burst"] == "0.5 cores (cgroup v1)"
     assert got(group, Limits(cpu_burst=0)) == {"cpu_burst": "0 cores (cgroup v1)"}
     assert got(group, Limits(cpu=-1)) == {"cpu": "no limit (cgroup v1)"}
+
+
+def test_a_leaf_gets_no_more_processor_time_than_its_group_has_and_shows_that(group: Group) -> None:
+    """The kernel itself refuses it in version 1. A run whose task was given less since could never start."""
+    tree.limit(group, Limits(cpu=0.5))
+    tree.make_leaf(group, "run.0")
+    leaf = tree.leaf_group(group, "run.0")
+    assert got(leaf, Limits(cpu=2, cpu_burst=1)) == {
+        "cpu": "0.5 cores (cgroup v1)",
+        "cpu_burst": "0.5 cores (cgroup v1)",
+    }
+    assert got(leaf, Limits(cpu=0.25)) == {"cpu": None}  # its burst is more than that
+    assert got(leaf, Limits(cpu=0.25, cpu_burst=0)) == {
+        "cpu": "0.25 cores (cgroup v1)",
+        "cpu_burst": "0 cores (cgroup v1)",
+    }
+
+
+def test_processor_time_is_taken_from_the_leaves_too(group: Group) -> None:
+    tree.limit(group, Limits(cpu=2))
+    leaves: list[files.CpuV1] = []
+    for name, limits in (("more.0", Limits(cpu=1.5, cpu_burst=1)), ("less.0", Limits(cpu=0.1)), ("none.0", Limits())):
+        tree.make_leaf(group, name)
+        leaf = tree.leaf_group(group, name)
+        tree.limit(leaf, limits)
+        leaves.append(files.CpuV1(leaf["cpu"]))
+    assert got(group, Limits(cpu=0.5)) == {"cpu": "0.5 cores (cgroup v1)"}
+    assert [(leaf.quota, leaf.burst) for leaf in leaves] == [(50_000, 50_000), (10_000, 0), (None, 0)]
+    tree.limit(group, Limits(cpu=-1))
+    assert [leaf.quota for leaf in leaves] == [50_000, 10_000, None]
+
+
+def test_leaves_keep_what_they_have_where_their_group_cannot_have_less(group: Group) -> None:
+    tree.limit(group, Limits(cpu=2, cpu_burst=1))
+    tree.make_leaf(group, "run.0")
+    leaf = tree.leaf_group(group, "run.0")
+    tree.limit(leaf, Limits(cpu=1.5, cpu_burst=1))
+    assert got(group, Limits(cpu=0.5)) == {"cpu": None}  # its own burst is more than that
+    assert (files.CpuV1(leaf["cpu"]).quota, files.CpuV1(leaf["cpu"]).burst) == (150_000, 100_000)
+
+
+def test_a_leaf_gets_those_of_its_processors_that_its_group_has(group: Group) -> None:
+    every = files.CpusetV1(tree.own()["cpuset"]).cpus
+    if len(every) < 2:
+        pytest.skip("there is one processor only")
+    first, second = map(str, sorted(every)[:2])
+    tree.limit(group, Limits(cpus=first))
+    tree.make_leaf(group, "run.0")
+    leaf = tree.leaf_group(group, "run.0")
+    assert got(leaf, Limits(cpus=f"{first},{second}")) == {"cpus": f"{first} (cgroup v1)"}
+    assert "the group above does not have all of them" in why(leaf, Limits(cpus=second))
+    assert "this host does not have all of them" in why(leaf, Limits(cpus=f"{first},4000"))
 
 
 def test_processors_are_taken_from_the_leaves_too_and_given_back(group: Group) -> None:

@@ -5,44 +5,22 @@ What is done in it is in in_vm_groups.py, one function for each story; here it i
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from in_the_vm import Told, tell
 
 pytestmark = pytest.mark.root
 
-VM = Path(__file__).parents[2] / "scripts" / "vm"
 STORIES = Path(__file__).with_name("in_vm_groups.py")
 SECONDS = 200  # ten times what it takes
 MIB = 1 << 20
-
-Facts = dict[str, Any]
-Told = Callable[[str], Facts]
 
 
 @pytest.fixture(scope="module")
 def told() -> Told:
     """What came of a story, by its name."""
-    if not shutil.which("linux.uml"):
-        pytest.skip("needs linux.uml: apt-get install user-mode-linux")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    command = [str(VM), "--timeout", str(SECONDS), "--", sys.executable, str(STORIES)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS + 60, check=False)
-    assert done.returncode == 0, done.stderr
-    stories: dict[str, Facts] = json.loads(done.stdout)
-
-    def story(name: str) -> Facts:
-        assert "error" not in stories[name], stories[name]["error"]
-        return stories[name]
-
-    return story
+    return tell(STORIES, SECONDS)
 
 
 # -- limits

@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,9 +24,11 @@ from sandbox.disk import calls, limit, probe, records
 from sandbox.disk.kinds import CannotLimit, project
 from sandbox.disk.usage import Disk, usage
 
+if TYPE_CHECKING:
+    from in_the_vm import Facts, Told
+
 pytestmark = pytest.mark.root
 
-VM = Path(__file__).parents[2] / "scripts" / "vm"
 SECONDS = 200
 
 MIB = 1 << 20
@@ -35,25 +37,13 @@ BASE = Path("/var/tmp/quotas")
 STATE = BASE / "state"
 PROGRAM = [sys.executable, "-I", "-m", "sandbox.disk"]
 
-Facts = dict[str, Any]
-Told = Callable[[str], Facts]
-
 
 @pytest.fixture(scope="module")
 def told() -> Told:
     """What came of a story, by its name."""
-    if not shutil.which("linux.uml"):
-        pytest.skip("needs linux.uml: apt-get install user-mode-linux")
-    command = [str(VM), "--timeout", str(SECONDS), "--", sys.executable, __file__]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS + 60, check=False)
-    assert done.returncode == 0, done.stderr
-    stories: dict[str, Facts] = json.loads(done.stdout)
+    from in_the_vm import tell  # which is not to be found in there
 
-    def story(name: str) -> Facts:
-        assert "error" not in stories[name], stories[name]["error"]
-        return stories[name]
-
-    return story
+    return tell(Path(__file__), SECONDS)
 
 
 # -- what is judged here

@@ -120,6 +120,27 @@ def test_only_what_has_changed_is_looked_at_and_once_in_ten_passes_the_rest(tmp_
     assert tree.files == 81
 
 
+def test_of_very_many_new_files_in_one_directory_none_is_remembered_and_all_are_looked_at(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "_MOST_HOT", 10)
+    monkeypatch.setattr(walk, "_CLOCK", -(10**12))  # as if the directory had not changed just now
+    monkeypatch.setattr(walk, "_TURNS", 1 << 62)  # and nobody's turn would come
+    (tmp_path / "many").mkdir()
+    for number in range(11):
+        (tmp_path / "many" / str(number)).write_bytes(b"x" * 4096)
+    tree = Tree(str(tmp_path))
+    tree.count(MUCH)
+    assert not any(known.hot for known in tree._directories.values())
+    read.clear()
+    (tmp_path / "many" / "5").write_bytes(b"x" * 40960)
+    before = tree.bytes
+    tree.count(MUCH)
+    assert "many" in read
+    assert tree.bytes - before == 36864
+    tree.close()
+
+
 def test_a_directory_that_has_only_just_changed_is_looked_at_again(tmp_path: Path, read: list[str]) -> None:
     """Its change time has a grain: a second change in the same one would not show."""
     tree = Tree(str(tmp_path))

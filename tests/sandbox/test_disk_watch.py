@@ -193,6 +193,44 @@ def test_what_nests_beyond_reason_has_reached_its_limit(disk: Disk) -> None:
         subprocess.run(["rm", "-rf", f"{disk['directory']}/d"], check=True)
 
 
+@pytest.mark.root
+def test_a_plain_user_hides_nothing_in_a_directory_that_it_has_closed_to_itself(tmp_path: Path) -> None:
+    try:
+        subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "-U", "true"], check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there are no user namespaces here")
+    for each in (tmp_path, *tmp_path.parents):
+        if each.stat().st_uid == os.geteuid():
+            each.chmod(each.stat().st_mode | 0o011)
+    for name in ("sandbox/closed", "state"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "sandbox/closed/much").write_bytes(b"x" * 9 * MIB)
+    for each in (
+        tmp_path / "sandbox",
+        tmp_path / "sandbox/closed",
+        tmp_path / "sandbox/closed/much",
+        tmp_path / "state",
+    ):
+        os.chown(each, 65534, 65534)
+    (tmp_path / "sandbox/closed").chmod(0o300)
+    program = (
+        "import json, os, sys\nfrom sandbox import syscalls\nfrom sandbox.disk import __main__, limit, watch\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); syscalls.set_dumpable()  # as after an exec\n"
+        "disk = limit.begin('sandbox', 8 << 20, 'state', 'me', kinds=['walker'])\n"
+        "theirs, ours = os.pipe(); os.dup2(theirs, 0); os.write(ours, json.dumps(disk).encode() + b'\\n')\n"
+        "sys.exit(__main__.main(['watch']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["unread"] == 0
+    assert said["reached"].startswith("it holds 94")
+
+
 @pytest.mark.parametrize("disk", ["walker", loops], indirect=True)
 def test_the_end_is_a_program_too(disk: Disk) -> None:
     Path(disk["directory"], "file").write_text("text")

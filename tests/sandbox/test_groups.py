@@ -152,3 +152,11 @@ def test_the_freezer_of_version_1_is_slurms_in_a_job_of_its(monkeypatch: pytest.
 def test_our_own_group_is_where_the_kernel_has_us() -> None:
     for directory in tree.own().values():
         assert str(os.getpid()) in Path(directory, "cgroup.procs").read_text().split()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a"])
+def test_a_group_is_never_one_above_where_groups_are_made(name: str) -> None:
+    """Removing it would kill whoever is there."""
+    for ask in (tree.make, tree.find):
+        with pytest.raises(ValueError, match="cannot name a group"):
+            ask(name)

@@ -63,12 +63,20 @@ def test_a_full_sandbox_leaves_every_namespace_before_it_changes_one() -> None:
         ("mount", "/dev/shm", "filesystem", ("tmpfs", "/dev/shm", NOSUID_NODEV, "mode=1777")),
         ("mount", "/proc", "filesystem", ("proc", "/proc", 2 | 4 | 8, "")),
         ("mount", "/tmp", "filesystem", ("tmpfs", "/tmp", NOSUID_NODEV, "mode=1777")),
-        ("mount", "keep /tmp/here", "put", ("keep /tmp/here", "/tmp/here", 0)),
         ("mount", "/var/tmp", "filesystem", ("tmpfs", "/var/tmp", NOSUID_NODEV, "mode=1777")),
+        ("mount", "keep /tmp/here", "put", ("keep /tmp/here", "/tmp/here", 0)),
         ("uts", "hostname", "sethostname", ("inside",)),
     ]
     mounted = ["/dev/shm", "/proc", "/tmp", "/var/tmp"]
     assert parts(steps) == ["pid", "mount", "ipc", "uts", "keep /tmp/here", *mounted, "hostname"]
+
+
+def test_what_is_its_own_is_there_before_what_is_the_hosts_but_for_what_it_lies_in() -> None:
+    volumes = [Volume("/a", "/data"), Volume("/b", "/var"), Volume("/c", "/dev"), Volume("/d", "/var/lib/x")]
+    order = places(plan(Spec(ALL, sandbox="/a/sandbox", dev=True, volumes=volumes, read_only=True)).first)
+    assert order.index("/tmp") < order.index("/a/sandbox") < order.index("/data")
+    assert order.index("/var") < order.index("/var/tmp") < order.index("/data") < order.index("/var/lib/x")
+    assert order.index("/dev") < order.index("/dev/pts") < order.index("/a/sandbox")
 
 
 def test_no_namespaces_are_no_steps() -> None:

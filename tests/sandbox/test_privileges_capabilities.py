@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from privileged import NOBODY, Failed, confined, python
+from privileged import NOBODY, ROOT, Failed, confined, python
 
 from sandbox.privileges import table
 from sandbox.privileges.asked import Privileges
@@ -47,6 +49,56 @@ def test_another_user_has_none_and_the_same_bound() -> None:
 )
 def test_what_is_asked_bounds_root(asked: dict[str, list[str]], kept: list[str]) -> None:
     assert sets(**asked) == [0, bits(kept), bits(kept), bits(kept), 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "root", "other"),
+    [
+        ({}, " ".join(KEPT), "none"),
+        ({"capabilities_dropped": ["ALL"]}, "none", "none"),
+        ({"capabilities_added": ["NET_RAW"]}, " ".join([*KEPT, "NET_RAW"]), "NET_RAW"),
+        ({"capabilities_added": ["ALL"]}, " ".join(NAMES), " ".join(NAMES)),
+    ],
+)
+def test_what_is_told_is_what_the_user_has(asked: dict[str, list[str]], root: str, other: str) -> None:
+    for root_user, said in ((True, root), (False, other)):
+        told = table.describe(Privileges(**asked), root_user=root_user)
+        steps = {step[0]: step for step in table.steps(Privileges(**asked), KERNEL, root_user=root_user)}
+        assert ("capabilities", said) in told
+        assert steps["capabilities"][2] == bits([] if said == "none" else said.split())
+
+
+def test_nobody_may_look_at_a_process_from_its_first_steps_until_it_executes() -> None:
+    """By capabilities alone they could, as soon as it has given its own up: the escape with the interpreter does."""
+    code = """
+import ctypes, os, sys
+sys.path.insert(0, sys.argv[1])
+from sandbox.privileges import doing
+dumpable = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)"
+exec(dumpable)
+doing.early(())
+exec(dumpable)
+doing.late(())
+exec(dumpable)
+os.execv(sys.executable, [sys.executable, "-I", "-c", dumpable])
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(ROOT)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "0", "0", "1"]
+
+
+@pytest.mark.root
+def test_who_only_has_to_be_there_keeps_no_capability() -> None:
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from sandbox.privileges import doing
+doing.forsake()
+for line in open("/proc/self/status"):
+    if line.startswith("Cap"):
+        print(int(line.split()[1], 16))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(ROOT)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0"] * 5
 
 
 @pytest.mark.root

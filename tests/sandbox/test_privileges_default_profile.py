@@ -120,6 +120,33 @@ answer = [call({N["socket"]}, *kind) for kind in kinds]
     assert python(code, plain=True)[5] == 0  # AF_VSOCK: out of the machine, past every network namespace
 
 
+def test_pairs_of_sockets_are_of_the_same_families() -> None:
+    code = f"""
+pair = ctypes.create_string_buffer(8)
+families = (1, 40, 38 + {HIGH}, 1 + {HIGH})
+answer = [call({N["socketpair"]}, family, 1, 0, ctypes.addressof(pair)) for family in families]
+"""
+    without, with_profile = both(code)
+    # AF_VSOCK is made, and then asked whether it knows pairs.
+    assert without[:2] == [0, errno.EOPNOTSUPP]  # type: ignore[index]
+    assert with_profile == [0, errno.EAFNOSUPPORT, errno.EAFNOSUPPORT, 0]
+
+
+@pytest.mark.root
+def test_a_lease_of_a_file_takes_the_capability() -> None:
+    code = """
+import fcntl, tempfile
+with tempfile.NamedTemporaryFile() as file:
+    reading = os.open(file.name, os.O_RDONLY)
+    file.close()
+    answer = [tried(fcntl.fcntl, reading, command, fcntl.F_WRLCK) for command in (fcntl.F_SETLEASE, 1040)]
+    answer.append(tried(fcntl.fcntl, reading, fcntl.F_SETLK, bytes(32)))
+"""
+    assert python(code) == ["EINVAL", "EINVAL", "done"]
+    assert python(code, plain=True)[0] == "done"
+    assert python(code, capabilities_added=["LEASE"])[0] == "done"
+
+
 @pytest.mark.root
 def test_packets_take_the_capability() -> None:
     code = "answer = tried(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0)"

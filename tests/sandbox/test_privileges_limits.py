@@ -302,6 +302,9 @@ def test_the_doctors_rows_are_what_happens() -> None:
     assert works["seccomp filters"]
     assert works["nice below what it is"] == (os.geteuid() == 0)
     assert works["landlock: files"] == (doing.landlock_version() > 0)
+    if doing.landlock_version():
+        scopes = doing.landlock_version() >= 6
+        assert works["landlock: signals"] is works["landlock: abstract UNIX sockets"] is scopes
 
 
 @pytest.mark.root

@@ -6,19 +6,14 @@ What is done in it is in in_vm_view.py.
 from __future__ import annotations
 
 import errno
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from in_the_vm import Facts, all_told
 
 pytestmark = pytest.mark.root
 
-VM = Path(__file__).parents[2] / "scripts" / "vm"
 STORIES = Path(__file__).with_name("in_vm_view.py")
 SECONDS = 400  # many times what it takes
 
@@ -26,14 +21,8 @@ INSIDE = ["14", "sandbox-pause", "written"]
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
-    if not shutil.which("linux.uml"):
-        pytest.skip("needs linux.uml: apt-get install user-mode-linux")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    command = [str(VM), "--timeout", str(SECONDS), "--", sys.executable, str(STORIES)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS + 60, check=False)
-    assert done.returncode == 0, done.stderr
-    stories: dict[str, Any] = json.loads(done.stdout)
+def told() -> dict[str, Facts]:
+    stories = all_told(STORIES, SECONDS)
     assert [name for name, story in stories.items() if "error" in story or story["left"]] == []
     return stories
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 
 from thermos.formats import TaskFileError, load
-from thermos.formats.aurora.choice import Choice
 
 from . import statuses
 from .kind import BIND, INSTANCE, JOB, TASK, Cannot
@@ -26,6 +25,8 @@ OPTIONS = (BIND, JOB, TASK, INSTANCE)
 
 def read(file: str, given: dict[str, Any]) -> Loaded:
     """Raises TaskFileError, and Cannot where the command line is wrong. `given`: with what OPTIONS name."""
+    from thermos.formats.aurora.choice import Choice
+
     bindings: dict[str, str] = {}
     for text in given["bind"]:
         name, equals, value = text.partition("=")
@@ -71,6 +72,29 @@ def task_of(loaded: Loaded, given: dict[str, Any], *, as_written: bool = False) 
         except TaskFileError:
             pass  # a number is wanted somewhere
     return task
+
+
+def profile_of(file: str, loaded: Loaded, task: dict[str, Any]) -> Any:
+    """The profile of system calls that a task names, where that is a file. Raises TaskFileError."""
+    name = task.get("sandbox", {}).get("seccomp", "default")
+    if name in ("default", "unconfined"):
+        return None
+    path = beside(file, name)
+    try:
+        with open(path, "rb") as profile:
+            import json
+
+            return json.load(profile)
+    except OSError as error:
+        why = f"cannot read {path}: {error.strerror}"
+    except ValueError as error:
+        why = f"{path} is no JSON: {error}"
+    raise TaskFileError([loaded.about(("sandbox", "seccomp"), f"cannot use sandbox.seccomp: {why}")])
+
+
+def beside(file: str, path: str) -> str:
+    """A path that a task file names: relative ones are relative to it, or to where we are if it has none."""
+    return os.path.join(os.getcwd() if file == "-" else os.path.dirname(os.path.abspath(file)), path)
 
 
 def _own_name() -> str:

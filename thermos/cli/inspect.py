@@ -50,7 +50,27 @@ _SECONDS = frozenset(
     )
 )
 _RANGES = frozenset(("success_codes", "codes"))
+_RATES = frozenset(("egress", "ingress"))
 _BYTES = frozenset(("ram", "disk", "ram_low", "ram_high", "swap", "tmp", "shm"))
+#: Where an empty list says something: nothing of this is allowed.
+_NOTHING_ALLOWED = frozenset(("capabilities", "read", "write", "execute", "bind", "connect"))
+#: What silence means, where the core leaves it to the sandbox.
+_SILENCE = {
+    "sandbox.network": "host",
+    "sandbox.rootfs": "the host's files",
+    "sandbox.read_only": "true; false with a rootfs",
+    "sandbox.tmp": "half of the memory",
+    "sandbox.shm": "half of the memory",
+    "sandbox.hostname": "the host's",
+    "sandbox.hidepid": "false",
+    "sandbox.masks": "true",
+    "sandbox.namespaces": "pid, mount, ipc, uts, cgroup",
+    "sandbox.seccomp": "default",
+    "sandbox.landlock.bind": "all",
+    "sandbox.landlock.connect": "all",
+    "capabilities": "the usual ones",
+    **dict.fromkeys(("rlimits", "nice", "ionice", "scheduler", "affinity", "oom_score_adj"), "as it is"),
+}
 _OF_EACH = "HOME LOGNAME USER PATH THERMOS_TASK_ID THERMOS_PROCESS THERMOS_RUN THERMOS_SANDBOX"
 
 
@@ -67,6 +87,12 @@ class _Field:
     def shown(self) -> str:
         if self.hidden:
             return f"(from {self.origin.file}, not shown)"
+        if self.path[-2:-1] == ("rlimits",):
+            return ":".join("unlimited" if limit < 0 else str(limit) for limit in self.value)
+        if self.origin.kind == "default" and self.value in (None, {}):
+            silence = _SILENCE.get(path_text(self.path[2 * (self.path[0] == "processes") :]))
+            if silence is not None:
+                return silence
         return _shown(str(self.path[-1]), self.value)
 
 
@@ -97,7 +123,8 @@ def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def _field(path: Path, value: Any, loaded: Loaded, given: dict[str, Any]) -> _Field:
-    origin = loaded.origin(path)
+    written = (*path[:-1], "mode") if path[1:2] == ("volumes",) and path[-1] == "read_only" else path
+    origin = loaded.origin(written)
     return _Field(path, value, origin, hidden=origin.kind == "env_file" and not given["show_secrets"])
 
 
@@ -179,7 +206,8 @@ def _kept(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
 
 def _chosen(fields: list[_Field], depth: int, given: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for field in fields:
-        empty = field.value in ((), {}) or (field.path[-1] == "pattern" and not field.value)
+        empty = field.value in ((), {}) and field.path[-1] not in _NOTHING_ALLOWED
+        empty = empty or (field.path[-1] == "pattern" and not field.value)
         if given["all"] or not (empty or field.origin.kind == "default"):
             yield _name(field, depth), field.shown, _from(field.origin)
 
@@ -231,6 +259,8 @@ def _shown(name: str, value: Any) -> str:
         return _seconds(value)
     if name in _BYTES:
         return _bytes(value)
+    if name in _RATES:
+        return _rate(value)
     if name in _RANGES:
         return _ranges(value)
     if name == "signal":
@@ -255,6 +285,13 @@ def _bytes(number: int) -> str:
         if number >= size and number % size == 0:
             return f"{number // size}{unit}"
     return str(number)
+
+
+def _rate(bits: int) -> str:
+    for unit, size in (("Gbit", 10**9), ("Mbit", 10**6), ("kbit", 10**3)):
+        if bits % size == 0:
+            return f"{bits // size}{unit}"
+    return f"{bits}bit"
 
 
 def _ranges(ranges: tuple[tuple[int, int], ...]) -> str:

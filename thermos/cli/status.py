@@ -71,7 +71,7 @@ def _find(root: str, named: Sequence[str]) -> tuple[list[TaskStatus], bool]:
 
 def _show_all(found: Sequence[TaskStatus]) -> None:
     rows = [
-        (task.task_id, task.state, _since(task), task.user, _progress(task.processes), _reason(task))
+        (task.task_id, _state(task), _since(task), task.user, _progress(task.processes), _reason(task))
         for task in sorted(found, key=lambda task: task.created_at)
     ]
     _print_table(_console(), ("TASK", "STATE", "TOOK", "USER", "PROCESSES", "WHY"), rows)
@@ -106,7 +106,7 @@ def _facts(task: TaskStatus) -> list[tuple[str, str]]:
     facts = [
         ("task", task.task_id),
         ("name", task.name),
-        ("state", f"{task.state}, paused" if task.paused else task.state),
+        ("state", _state(task)),
         ("why", _reason(task)),
         ("created", local_time(task.created_at)),
         ("ended", f"{local_time(task.ended_at)}, after {_since(task)}" if task.ended_at is not None else ""),
@@ -115,6 +115,10 @@ def _facts(task: TaskStatus) -> list[tuple[str, str]]:
         ("sandbox", task.sandbox),
     ]
     return [fact for fact in facts if fact[1]]
+
+
+def _state(task: TaskStatus) -> str:
+    return f"{task.state}, paused" if task.paused else task.state
 
 
 def _process_rows(process: ProcessStatus) -> Iterable[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from thermos.config.templates import port_variable
 from thermos.formats import TaskFileError, load
 from thermos.runtime import accept, limits
 
+from .asked_file import beside, profile_of
 from .kind import Cannot
 
 TYPE_CHECKING = False
@@ -47,11 +48,12 @@ def run(given: dict[str, Any], supervisor: tuple[int, int]) -> int:
         if loaded is None or not error.reasons:
             raise Cannot(str(error), error.status) from None
         task = loaded.task(asked.values(given["task_id"] or "", "", _no_ports(loaded)))
-        raise Cannot("\n".join(_located(loaded, task, *reason) for reason in error.reasons), error.status) from None
+        problems = [loaded.about(_path(field, task), reason) for field, reason in error.reasons]
+        raise Cannot("\n".join(map(str, problems)), error.status) from None
 
 
-def _located(loaded: Loaded, task: dict[str, Any], field: str, reason: str) -> str:
-    """With its place in the task file, if it is written there. `field`: see `accept.CannotAccept`."""
+def _path(field: str, task: dict[str, Any]) -> tuple[str | int, ...]:
+    """Of a field as `accept.CannotAccept` names it."""
     names, _, rest = field.partition(" ")
     path: tuple[str | int, ...] = tuple(names.split("."))
     if rest.startswith("of "):
@@ -60,8 +62,7 @@ def _located(loaded: Loaded, task: dict[str, Any], field: str, reason: str) -> s
     elif names in ("sandbox.volumes", "sandbox.devices"):
         each = task["sandbox"][path[1]]
         path += ([f"({item if isinstance(item, str) else item['container_path']})" for item in each].index(rest),)
-    origin = loaded.origin(path)
-    return f"{origin.file}:{origin.line}:{origin.column}: {reason}" if origin.line else reason
+    return path
 
 
 def _choice(given: dict[str, Any]) -> Choice | None:
@@ -116,7 +117,7 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
     if unbound:
         raise Cannot(f"cannot use --port {unbound[0]}=...: the task mentions no such port", 2)
     named = given["user"] or loaded.task(asked.values(task_id, "", _no_ports(loaded)))["user"]
-    user = accept.user(named)
+    user = accept.user(named, "" if given["user"] else "user")
     os.umask(0o022)  # a stricter one would keep the task's user out of the sandbox
     if "THERMOS_FAULTS" in os.environ:
         from thermos.runtime import faults
@@ -147,7 +148,11 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
         watched = {process["name"] for process in task["processes"] if "health" in process}
         watched |= {each["process"] for process in task["processes"] for each in process.get("conditions", ())}
         accept.check_descriptors(_at_once(len(task["processes"]), task["max_concurrency"], len(watched)))
-        users = {process["name"]: accept.user(process["user"]) for process in task["processes"] if process.get("user")}
+        users = {
+            process["name"]: accept.user(process["user"], f"user of {process['name']}")
+            for process in task["processes"]
+            if process.get("user")
+        }
         group, rows = limits.isolate(place.group, mode, task["resources"], task["processes"])
         if mode == "strict":
             accept.refuse_what_is_missing(rows, ("processes",))
@@ -168,7 +173,8 @@ def _begin(asked: _Asked, loaded: Loaded, task_id: str, supervisor: tuple[int, i
                 users=users,
                 ports=ports,
                 image=image,
-                profile=_profile(given["file"], task),
+                profile=profile_of(given["file"], loaded, task),
+                group=group,
             )
             rows += made.rows
         rows += _not_enforced(task, mode) + accept.rows_of_aside(loaded.aside)
@@ -230,7 +236,7 @@ def _image(given: dict[str, Any], root: str, task_id: str, task: dict[str, Any])
         return None
     from thermos.runtime import images
 
-    return images.prepare(_beside(given["file"], reference), root, task_id)
+    return images.prepare(_image_beside(given["file"], reference), root, task_id)
 
 
 def _give_back(image: Any, root: str, task_id: str) -> None:
@@ -248,33 +254,13 @@ def _after_another(asked: _Asked, loaded: Loaded, task_id: str, image: Any) -> i
     return _go_on(asked, loaded, task_id)
 
 
-def _profile(file: str, task: dict[str, Any]) -> Any:
-    """The profile of system calls that a task names, where that is a file."""
-    name = task.get("sandbox", {}).get("seccomp", "default")
-    if name in ("default", "unconfined"):
-        return None
-    path = _beside(file, name)
-    try:
-        with open(path, "rb") as profile:
-            import json
-
-            return json.load(profile)
-    except OSError as error:
-        why = f"cannot read {path}: {error.strerror}"
-    except ValueError as error:
-        why = f"{path} is no JSON: {error}"
-    raise accept.CannotAccept(65, reasons=[("sandbox.seccomp", f"cannot use sandbox.seccomp: {why}")])
-
-
-def _beside(file: str, path: str) -> str:
-    """A path that a task file names: relative ones are relative to it, or to where we are if it has none."""
-    kind, colon, rest = path.partition(":")
+def _image_beside(file: str, reference: str) -> str:
+    kind, colon, rest = reference.partition(":")
     if kind == "docker":
-        return path
-    if not colon or kind not in ("oci", "docker-archive", "tarball", "directory"):
-        kind, rest = "", path
-    beside = os.path.join(os.getcwd() if file == "-" else os.path.dirname(os.path.abspath(file)), rest)
-    return f"{kind}:{beside}" if kind else beside
+        return reference
+    if colon and kind in ("oci", "docker-archive", "tarball", "directory"):
+        return f"{kind}:{beside(file, rest)}"
+    return beside(file, reference)
 
 
 def _not_enforced(task: dict[str, Any], mode: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from thermos.formats import Problem, TaskFileError
@@ -59,26 +60,34 @@ def _check(file: str, given: dict[str, Any]) -> _Checked:
     checked = _Checked(file)
     try:
         loaded = asked_file.read(file, given)
-        task = msgspec.convert(asked_file.task_of(loaded, given), Task)
+        read = asked_file.task_of(loaded, given)
+        _try_profile(file, loaded, read)
+        task = msgspec.convert(read, Task)
     except TaskFileError as error:
         checked.problems = error.problems
         return checked
     checked.task = task
     checked.ports = loaded.ports
-    checked.notes = [_note(loaded, remark.path, remark.message) for remark in remarks(task)]
+    checked.notes = [loaded.about(remark.path, f"note: {remark.message}") for remark in remarks(task)]
     return checked
 
 
-def _note(loaded: Loaded, path: tuple[str | int, ...], message: str) -> Problem:
-    """With the place of the value it is about, or of the nearest one around it that is somewhere."""
-    from thermos.config import path_text
+def _try_profile(file: str, loaded: Loaded, task: dict[str, Any]) -> None:
+    """Raises TaskFileError where a profile of system calls cannot be read, or makes no sense."""
+    if "seccomp" not in task.get("sandbox", {}):
+        return
+    from sandbox.privileges import table
+    from sandbox.privileges.asked import Privileges
+    from sandbox.privileges.kind import Kernel, Refused
 
-    around = path
-    origin = loaded.origin(around)
-    while not origin.line and around:
-        around = around[:-1]
-        origin = loaded.origin(around)
-    return Problem(origin.file or loaded.file, origin.line, origin.column, path_text(path), f"note: {message}")
+    profile = asked_file.profile_of(file, loaded, task)
+    if profile is None:
+        return
+    try:
+        table.steps(Privileges(seccomp=profile), Kernel(os.uname().machine, os.uname().release), root_user=False)
+    except Refused as refused:
+        path = ("sandbox", *refused.field.split("."))
+        raise TaskFileError([loaded.about(path, f"cannot use sandbox.{refused.field}: {refused.why}")]) from None
 
 
 def _tell(checked: _Checked, valid: bool) -> None:

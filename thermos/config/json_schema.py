@@ -405,6 +405,7 @@ KINDS: dict[type, Callable[[Any], Schema]] = {
         {"type": "number", "minimum": 0, "maximum": kind.high}, _matching(units.DURATION), TEMPLATE
     ),
     kinds.Shaped: lambda kind: _one_of(_matching(kind.pattern), TEMPLATE),
+    kinds.Cpus: lambda kind: _one_of(_matching(kind.pattern), TEMPLATE),
     kinds.Capability: lambda kind: _one_of({"enum": list(kind.meanings)}, TEMPLATE),
     kinds.Rlimit: lambda _: _one_of(
         {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}, _matching(kinds.RLIMIT), TEMPLATE

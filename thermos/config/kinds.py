@@ -351,8 +351,26 @@ class Shaped(Text):
 
     def accept(self, value: Value) -> str:
         if not isinstance(value, str) or not patterns.fullmatch(self.pattern, value):
-            raise ValueError(f"expected {self.expected}, got {shown(value)}")
+            bare = isinstance(value, (int, float)) and patterns.fullmatch(self.pattern, str(value))
+            raise ValueError(f"expected {self.expected}, got {shown(value)}{'; put it in quotes' if bare else ''}")
         return super().accept(value)
+
+
+class Cpus(Shaped):
+    """Processors by number, and ranges of them."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(CPUS, "numbers of processors, such as '0-2,5'")
+
+    def accept(self, value: Value) -> str:
+        text = super().accept(value)
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            if last and int(first) > int(last):
+                raise Unfit(f"the range {part} ends before it begins")
+        return text
 
 
 class Capability(Word):
@@ -637,4 +655,7 @@ def _meant_flag(value: Value) -> str:
 
 def _meant(value: Value, known: Iterable[str]) -> str:
     """`, did you mean 'x'?`, or nothing."""
-    return did_you_mean(value, known) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    as_written = next((name for name in known if name.lower() == value.lower()), "")
+    return f", did you mean {as_written!r}?" if as_written else did_you_mean(value, known)

@@ -72,10 +72,33 @@ def finish_check(check: dict[str, Any], path: Path, reading: Reading) -> Any:
 def finish_volume(volume: dict[str, Any], path: Path, reading: Reading) -> Any:
     """`thermos.core.task.Volume`."""
     volume["read_only"] = volume.pop("mode")
-    inside = volume["container_path"]
-    if isinstance(inside, str) and (inside == "/" or ".." in inside.split("/")):
-        reading.refuse((*path, "container_path"), "it should be a place below '/', without '..'", relation=True)
+    inside, outside = volume["container_path"], volume["host_path"]
+    if isinstance(inside, str) and (not inside.strip("/") or _has_dots(inside)):
+        reading.refuse((*path, "container_path"), "it should be a place below '/', without '.' and '..'", relation=True)
+    if isinstance(outside, str) and _has_dots(outside):
+        reading.refuse((*path, "host_path"), "it should be without '.' and '..'", relation=True)
+    for name, place in (("container_path", inside), ("host_path", outside)):
+        if isinstance(place, str) and not place.isprintable():
+            reading.refuse((*path, name), "it holds a character that cannot be printed", relation=True)
     return volume
+
+
+def _has_dots(path: str) -> bool:
+    return not {".", ".."}.isdisjoint(path.split("/"))
+
+
+def finish_io(limit: dict[str, Any], path: Path, reading: Reading) -> Any:
+    if len(limit) == 1:
+        reading.refuse(path, "it limits nothing: give read, write, read_iops or write_iops", relation=True)
+    return limit
+
+
+def finish_resources(resources: dict[str, Any], path: Path, reading: Reading) -> Any:
+    """What one resource may not say twice."""
+    limits: Any = resources.get("io", UNKNOWN)
+    paths = [] if limits is UNKNOWN else [limit if limit is UNKNOWN else limit["path"] for limit in limits]
+    _refuse_twice(paths, "io", (*path, "io"), ("path",), reading)
+    return resources
 
 
 #: What can be seen of a file system is furnished in a mount namespace.
@@ -84,7 +107,15 @@ _MOUNTED = ("rootfs", "read_only", "volumes", "devices", "tmp", "shm", "hidepid"
 
 def finish_sandbox(sandbox: dict[str, Any], path: Path, reading: Reading) -> Any:
     """`thermos.core.task.Sandbox`."""
-    _refuse_one_place_for_two(sandbox.get("volumes", UNKNOWN), (*path, "volumes"), reading)
+    volumes: Any = sandbox.get("volumes", UNKNOWN)
+    places = [] if volumes is UNKNOWN else [v if v is UNKNOWN else v["container_path"] for v in volumes]
+    _refuse_twice(places, "volumes", (*path, "volumes"), ("container_path",), reading)
+    devices: Any = sandbox.get("devices", UNKNOWN)
+    if devices is not UNKNOWN:
+        _refuse_twice(devices, "devices", (*path, "devices"), (), reading)
+        for number, device in enumerate(devices):
+            if isinstance(device, str) and _has_dots(device):
+                reading.refuse((*path, "devices", number), "it should be without '.' and '..'", relation=True)
     namespaces: Any = sandbox.get("namespaces", {})
     if namespaces is UNKNOWN:
         return sandbox
@@ -97,13 +128,14 @@ def finish_sandbox(sandbox: dict[str, Any], path: Path, reading: Reading) -> Any
     return sandbox
 
 
-def _refuse_one_place_for_two(volumes: Any, path: Path, reading: Reading) -> None:
+def _refuse_twice(places: list[Any], what: str, path: Path, field: Path, reading: Reading) -> None:
+    """One path that is named by two items of a list, in whichever spelling. `field`: where in an item it stands."""
     first: dict[str, int] = {}
-    for number, volume in enumerate(() if volumes is UNKNOWN else volumes):
-        place = UNKNOWN if volume is UNKNOWN else volume["container_path"]
-        if isinstance(place, str) and first.setdefault(place.rstrip("/"), number) != number:
-            why = f"volumes[{first[place.rstrip('/')]}] is there already"
-            reading.refuse((*path, number, "container_path"), why, relation=True)
+    for number, place in enumerate(places):
+        if isinstance(place, str):
+            earlier = first.setdefault("/".join(filter(None, place.split("/"))), number)
+            if earlier != number:
+                reading.refuse((*path, number, *field), f"{what}[{earlier}] is there already", relation=True)
 
 
 def finish_task(task: dict[str, Any], path: Path, reading: Reading) -> Any:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from .kinds import (
     ABSOLUTE,
-    CPUS,
     Awaited,
     Capability,
     Cores,
+    Cpus,
     Duration,
     Field,
     Flag,
@@ -33,7 +33,16 @@ from .kinds import (
     Whole,
     Word,
 )
-from .rows import finish_check, finish_commands, finish_rule, finish_sandbox, finish_task, finish_volume
+from .rows import (
+    finish_check,
+    finish_commands,
+    finish_io,
+    finish_resources,
+    finish_rule,
+    finish_sandbox,
+    finish_task,
+    finish_volume,
+)
 
 COUNT = Whole(0, 2**31 - 1)
 SECONDS = Duration(1e9)  # some thirty years
@@ -43,7 +52,7 @@ FILES = ListOf(Text(may_be_empty=False), "the name of a file or a list of them",
 
 PATH = Shaped(ABSOLUTE, "an absolute path")
 HOST = Shaped(r"[A-Za-z0-9][A-Za-z0-9.\-]{0,63}", "a host name of up to 64 letters, digits, dots and dashes")
-CPU_LIST = Shaped(CPUS, "numbers of processors, such as '0-2,5'")
+CPU_LIST = Cpus()
 
 IO = Record(
     "a limit of input and output",
@@ -54,6 +63,7 @@ IO = Record(
         "read_iops": Field(Whole(1, 2**31 - 1), omit=True),
         "write_iops": Field(Whole(1, 2**31 - 1), omit=True),
     },
+    finish_io,
 )
 
 RESOURCES = Record(
@@ -76,11 +86,14 @@ RESOURCES = Record(
         "egress": Field(Rate(), omit=True),
         "ingress": Field(Rate(), omit=True),
     },
+    finish_resources,
 )
 
 OF_THE_TASK = ("disk", "gpu", "oom", "egress", "ingress")
 WITHIN = Record(
-    "a process's resources", {name: field for name, field in RESOURCES.fields.items() if name not in OF_THE_TASK}
+    "a process's resources",
+    {name: field for name, field in RESOURCES.fields.items() if name not in OF_THE_TASK},
+    finish_resources,
 )
 
 _RLIMITS = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"

@@ -8,6 +8,9 @@ import msgspec
 
 from .task import Process, Rule, Task
 
+#: Bytes: what execve and the C library take of a shell that does nothing.
+_LEAST_RAM = 1 << 20
+
 
 class Remark(msgspec.Struct, frozen=True):
     """`path`: of the value it is about, as `thermos.config` names paths; `message`: a sentence for people."""
@@ -35,6 +38,10 @@ def _of_the_task(task: Task) -> Iterator[Remark]:
         yield Remark(("max_failures",), f"{why} {len(counted)} can be counted")
     if len(regular) < len(task.processes) and task.finalization_wait == 0:
         yield Remark(("finalization_wait",), "no finalizer will run: finalization_wait leaves them no time")
+    ram = task.resources.ram
+    if ram is not None and ram < _LEAST_RAM:
+        why = f"hardly a process starts in {ram} bytes: '{ram}MiB' is written with its unit"
+        yield Remark(("resources", "ram"), why)
     forever = [process.name for process in regular if process.daemon]
     if 0 < task.max_concurrency <= len(forever) < len(regular):
         other = next(process.name for process in regular if not process.daemon)
@@ -70,6 +77,9 @@ def _of(process: Process, task: Task) -> Iterator[tuple[tuple[str | int, ...], s
     if timeout is not None and timeout > task.finalization_wait:
         why = f"'{name}' has less time to stop than this: finalization_wait is {task.finalization_wait:g}s"
         yield ("stop", "timeout"), f"{why}, for all of the task's end"
+    check = process.health
+    if check is not None and check.command is None and task.sandbox.network == "none":
+        yield ("health",), f"the health check of '{name}' cannot reach it: the network of the task is none"
     for place, rule in enumerate(process.restart):
         if rule.unhealthy and process.health is None:
             yield ("restart", place), f"this rule never applies: '{name}' has no health check that could fail"

@@ -67,9 +67,10 @@ class TaskStatus(msgspec.Struct, frozen=True):
 
 def status_of(accepted: Accepted, state: State, supervised: bool, root: str) -> TaskStatus:
     """What there is to say about one task. `supervised`: a keeper or supervisor holds its lock."""
+    made = accepted.parts if state.got or state.missing else {}
     parts = tuple(
-        Isolation(what, accepted.parts.get(what, "private"), state.got.get(what), state.missing.get(what))
-        for what in sorted({*state.got, *state.missing})
+        Isolation(what, accepted.parts.get(what, "private"), state.got.get(what), _missing(what, state))
+        for what in sorted({*state.got, *state.missing, *made})
     )
     known = {row.what for row in accepted.isolation}
     limits = (
@@ -95,6 +96,12 @@ def status_of(accepted: Accepted, state: State, supervised: bool, root: str) -> 
         ),
         isolation=limits + parts,
     )
+
+
+def _missing(part: str, state: State) -> str | None:
+    if part in state.got:
+        return None
+    return state.missing.get(part, "it needs another part that is not given")
 
 
 def _newer(row: Isolation, changed: Isolation | None) -> Isolation:

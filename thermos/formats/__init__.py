@@ -116,6 +116,15 @@ class Loaded:
 
         return origin(path, self._documents, self._expansion, self.file, self._bindings)
 
+    def about(self, path: Path, message: str) -> Problem:
+        """Something to say of what is at a path, with its place, or that of the nearest around it that is written."""
+        around = path
+        origin = self.origin(around)
+        while not origin.line and around:
+            around = around[:-1]
+            origin = self.origin(around)
+        return Problem(origin.file or self.file, origin.line, origin.column, path_text(path), message)
+
     def _read(self, bindings: Mapping[str, str], *, complete: bool) -> Reading:
         reading = check(self._document.value, bindings, complete=complete, expansion=self._expansion)
         if self._expansion is not None:

@@ -67,8 +67,11 @@ class User:
         self.groups = groups
 
 
-def user(name: str | None) -> User:
-    """The user of that name, or ourselves. Raises CannotAccept: unknown, or not ours to become."""
+def user(name: str | None, field: str = "") -> User:
+    """The user of that name, or ourselves. Raises CannotAccept: unknown, or not ours to become.
+
+    `field`: where the task file names it, if it does.
+    """
     import pwd
 
     if name is None:
@@ -81,12 +84,17 @@ def user(name: str | None) -> User:
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        raise CannotAccept(69, f"cannot run as {name}: this host has no such user") from None
+        raise _cannot_be(name, "this host has no such user", field) from None
     if os.geteuid() not in (0, entry.pw_uid):
-        raise CannotAccept(69, f"cannot run as {name}: only root can become another user")
+        raise _cannot_be(name, "only root can become another user", field)
     if entry.pw_uid == os.geteuid():
         return User(name, entry.pw_uid, os.getegid(), os.getgroups())
     return User(name, entry.pw_uid, entry.pw_gid, os.getgrouplist(name, entry.pw_gid))
+
+
+def _cannot_be(name: str, why: str, field: str) -> CannotAccept:
+    message = f"cannot run as {name}: {why}"
+    return CannotAccept(69, message, reasons=[(field, message)] if field else ())
 
 
 def new_id(name: str) -> str:

@@ -689,7 +689,8 @@ class Keeper:
         assert self._first is not None
         try:
             answer = program.ask({**self._setting["network"], "pid": self._first[0]})
-            return f"{answer['address']} behind {answer['gateway']}"
+            rates = [f"{name} {rate} bit/s" for name, rate in answer["bandwidth"].items() if rate]
+            return ", ".join((f"{answer['address']} behind {answer['gateway']}", *rates))
         except programs.Cannot as error:
             missing["network"] = str(error)
             if "network" in plan.required:
@@ -843,15 +844,21 @@ class Keeper:
         self._ledger.append("spawned", *key, run.pid, run.ticks, ledger.quote(leaf), fork)
         self._runs[key] = run
         self._by_pid[run.pid] = key
-        child.go(spawn.Order(argv, self._environment(env), cwd))
+        child.go(spawn.Order(argv, self._environment(env, place[2]), cwd))
         return child
 
-    def _environment(self, env: dict[str, str]) -> dict[str, str]:
+    def _environment(self, env: dict[str, str], credentials: tuple[int, int, Sequence[int]] | None) -> dict[str, str]:
         whole = {**self._order["env"], **env}
         profile = f"{self._order['directory']}/.thermos_profile"
-        if "BASH_ENV" not in whole and os.path.isfile(profile):
+        if "BASH_ENV" not in whole and self._trusts(credentials) and os.path.isfile(profile):
             whole["BASH_ENV"] = profile
         return whole
+
+    def _trusts(self, credentials: tuple[int, int, Sequence[int]] | None) -> bool:
+        """Whether a process with these would execute what the task's user has written, and owns."""
+        of_task = self._order["credentials"]
+        owner = of_task[0] if of_task is not None else os.geteuid()
+        return owner == 0 or credentials is None or credentials[0] == owner
 
     # -- aids
 
@@ -888,7 +895,7 @@ class Keeper:
         """Raises OSError where it cannot be forked. What fails later is on its output."""
         child = spawn.fork(place, lambda step, number, text: _say_why(place.output, step, text))
         self._aids[child.pid] = number
-        child.go(spawn.Order(argv, self._environment(env), cwd))
+        child.go(spawn.Order(argv, self._environment(env, place.credentials), cwd))
         child.close()
 
     def do_unaid(self, number: int) -> None:

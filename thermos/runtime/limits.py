@@ -55,8 +55,8 @@ def of(resources: Mapping[str, Any]) -> dict[str, Any]:
     return limits
 
 
-#: How `Limits` says that there is no limit any more, where it is not -1.
-_NONE: dict[str, Any] = {"io": ()}
+#: How `Limits` says that there is no limit any more, where it is not -1: a weight is then what it was from birth.
+_NONE: dict[str, Any] = {"cpus": "", "io": (), "cpu_weight": 100, "io_weight": 100}
 
 
 def _devices(io: Iterable[Any]) -> tuple[tuple[Any, ...], ...]:
@@ -149,6 +149,8 @@ def wrong(resources: Mapping[str, Any]) -> str:
             rates = [rate for each in _devices(value) for rate in each[1:] if rate is not None]
             if not all(1 <= rate <= 1 << 62 for rate in rates):
                 return "a rate of io is at least 1 a second"
+            if any(rate is not None and rate >= 1 << 31 for each in _devices(value) for rate in each[3:]):
+                return f"reads and writes a second are at most {(1 << 31) - 1}"
     return ""
 
 

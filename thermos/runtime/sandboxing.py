@@ -14,6 +14,8 @@ from __future__ import annotations
 import marshal
 import os
 
+from sandbox.cgroups.controllers.memory import size
+from sandbox.cgroups.tree import of_processors
 from sandbox.plan import plan, to_words
 from sandbox.privileges import table
 from sandbox.privileges.asked import Landlock, Privileges
@@ -66,15 +68,19 @@ def setting(
     ports: Mapping[str, int],
     image: Any = None,
     profile: object = None,
+    group: Mapping[str, str] | None = None,
 ) -> Setting:
     """`place`: the task's directory while it is being made. `image`: what `task`'s rootfs is (see `sandbox.rootfs`).
-    `profile`: of seccomp, decoded, where it is a file.
+    `profile`: of seccomp, decoded, where it is a file. `group`: the task's cgroups.
 
     Raises CannotAccept for what makes no sense, and under `strict` for what the task mentions and the host cannot
     give.
     """
     asked: dict[str, Any] = task.get("sandbox", {})
     parts = _mentioned(asked)
+    if "network" in parts:
+        rates = [f"{name} {rate} bit/s" for name in _RATES if (rate := task["resources"].get(name))]
+        parts["network"] = ", ".join((parts["network"], *rates))
     spec = _spec(asked, root, task_id, sandbox, user, image)
     strict = mode == "strict"
     made = plan(spec, tuple(parts) if strict else ())
@@ -82,14 +88,14 @@ def setting(
     common = _privileges(asked, {}, profile)
     steps = _steps(common, kernel, user)
     own: dict[int, Any] = {}
-    everyone = _rows(common, kernel)
+    everyone = _rows(common, kernel, user)
     rows = everyone + _not_mapped(asked)
     for number, process in enumerate(task["processes"]):
         who = users.get(process["name"], user)
         if any(name in process for name in _OF_A_PROCESS) or who.uid != user.uid:
             privileges = _privileges(asked, process, profile)
             own[number] = _steps(privileges, kernel, who, process["name"])
-            others = [each for each in _rows(privileges, kernel) if each not in everyone]
+            others = [each for each in _rows(privileges, kernel, who) if each not in everyone]
             rows += [{**each, "what": f"{each['what']} of {process['name']}"} for each in others]
     words: dict[str, Any] = {
         "plan": to_words(made),
@@ -101,15 +107,18 @@ def setting(
     }
     lacking = [each for each in rows if each["got"] is None and _is_asked(each["what"], asked)]
     if strict and lacking:
-        _refuse([(each["what"], each["why_not"]) for each in lacking])
+        _refuse([(each["what"], each["why_not"]) for each in lacking], asked)
     if strict:
-        _try_privileges(task, own, steps, user, users)
+        _try_privileges(task, own, steps, user, users, group or {})
     if strict and parts:
+        for volume in spec.volumes:
+            if f"{volume.target}/".startswith(f"{spec.sandbox}/") and not os.path.lexists(volume.target):
+                _refuse([(f"volume {volume.target}", "it lies in the sandbox directory, and is not there")], asked)
         if image is not None:
             spec.root = _in_memory(image)  # there is no directory yet for what it changes
         if spec.sandbox and not os.path.isdir(sandbox):
             spec.sandbox = place
-        _rehearse(plan(spec, tuple(parts)), words)
+        _rehearse(plan(spec, tuple(parts)), words, asked)
     return Setting(words, parts, rows)
 
 
@@ -223,7 +232,7 @@ def _mentioned(asked: Mapping[str, Any]) -> dict[str, str]:
     parts.update((f"device {path}", path) for path in asked.get("devices", ()))
     for name, targets in (("tmp", ("/tmp", "/var/tmp")), ("shm", ("/dev/shm",))):
         if name in asked:
-            parts.update((target, f"{asked[name]} bytes") for target in targets)
+            parts.update((target, size(asked[name])) for target in targets)
     if "hostname" in asked:
         parts["uts"], parts["hostname"] = "private", asked["hostname"]
     if asked.get("hidepid"):
@@ -233,7 +242,7 @@ def _mentioned(asked: Mapping[str, Any]) -> dict[str, str]:
     parts.update((name, "private") for name, wanted in asked.get("namespaces", {}).items() if wanted)
     if _has_several_ids(asked):
         parts["ids of sandbox"] = "mapped"
-    if any(name in asked for name in ("rootfs", "read_only", "volumes", "devices", "tmp", "shm", "hidepid", "masks")):
+    if any(name in asked for name in _NEEDING["mount"]):
         parts["mount"] = "private"
     return parts
 
@@ -250,6 +259,12 @@ def _not_mapped(asked: Mapping[str, Any]) -> list[Row]:
     targets = [volume["container_path"] for volume in asked.get("volumes", ()) if volume.get("id_mapped")]
     return [row(f"ids of volume {target}", "mapped", None, why) for target in targets]
 
+
+#: Fields that want a namespace of the task's own.
+_NEEDING = {
+    "mount": ("rootfs", "read_only", "volumes", "devices", "tmp", "shm", "hidepid", "masks"),
+    "pid": ("hidepid",),
+}
 
 #: Where a task file asks for a part.
 _FIELDS = {
@@ -285,24 +300,32 @@ def field_of(part: str) -> str:
 _PROCESS_FIELDS = {"rlimit": "rlimits", "cpus": "affinity", "scheduling": "scheduler"}
 
 
-def _rehearse(made: Any, words: Mapping[str, Any]) -> None:
+def _rehearse(made: Any, words: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Make the sandbox once, in a child that leaves nothing behind: what cannot be had is refused before it starts."""
     from sandbox.rehearse import rehearse
 
     failed = rehearse(made)
     if failed is not None:
-        _refuse([failed])
+        _refuse([failed], asked)
     if words["network"] is not None:
         from sandbox import network
 
         for what, works, _, why, remedy in network.probe():
             limited = what.startswith("bandwidth")  # needed only where it is asked for
             if not works and (not limited or any(words["network"]["bandwidth"].values())):
-                _refuse([("network", f"{what}: {why}{'; ' if remedy else ''}{remedy}")])
+                _refuse([("network", f"{what}: {why}{'; ' if remedy else ''}{remedy}")], asked)
 
 
-def _refuse(lacking: list[tuple[str, str]]) -> None:
-    raise cannot_enforce((field_of(part), "", why) for part, why in lacking)
+def _refuse(lacking: list[tuple[str, str]], asked: Mapping[str, Any]) -> None:
+    raise cannot_enforce((_asking(part, asked), "", why) for part, why in lacking)
+
+
+def _asking(part: str, asked: Mapping[str, Any]) -> str:
+    """The field that wants a part: a namespace may be there for another one's sake alone."""
+    if part in asked.get("namespaces", {}):
+        return f"sandbox.namespaces.{part}"
+    wanting = [name for name in _NEEDING.get(part, ()) if name in asked]
+    return f"sandbox.{wanting[0]}" if wanting else field_of(part)
 
 
 # -- what may be done
@@ -361,7 +384,12 @@ def _steps(privileges: Privileges, kernel: Kernel, user: User, process: str = ""
 
 
 def _try_privileges(
-    task: Mapping[str, Any], own: Mapping[int, Any], common: Any, user: User, users: Mapping[str, User]
+    task: Mapping[str, Any],
+    own: Mapping[int, Any],
+    common: Any,
+    user: User,
+    users: Mapping[str, User],
+    group: Mapping[str, str],
 ) -> None:
     """What processes ask for by name, tried in a child: refused before anything starts."""
     asked = [number for number in own if any(name in task["processes"][number] for name in _OF_A_PROCESS)]
@@ -374,24 +402,24 @@ def _try_privileges(
         name = task["processes"][number]["name"] if number >= 0 else ""
         who = users.get(name, user)
         credentials = (who.uid, who.gid, tuple(who.groups)) if os.geteuid() == 0 else None
-        attempt = (own.get(number, common), credentials)
+        groups = of_processors(group) if "scheduler" in task["processes"][number] else []
+        attempt = (own.get(number, common), credentials, groups)
         if attempt in done:
             continue
         done.append(attempt)
         failed = trial.attempt(*attempt)
         if failed is not None:
             part, why = failed
-            _refuse([(f"{part} of {name}" if name and not part.startswith("landlock") else part, why)])
+            field = field_of(f"{part} of {name}" if name and not part.startswith("landlock") else part)
+            # Nothing of this is left out under best-effort: the run would fail.
+            raise CannotAccept(69, reasons=[(field, f"cannot enforce {field}: {why}")])
 
 
-def _rows(privileges: Privileges, kernel: Kernel) -> list[Row]:
+def _rows(privileges: Privileges, kernel: Kernel, user: User) -> list[Row]:
     missing = dict(table.lacking(privileges, kernel))
-    rows = [
-        row(what, said, None if what in missing else said, missing.get(what, ""))
-        for what, said in table.describe(privileges)
-    ]
-    known = {what for what, _ in table.describe(privileges)}
-    return rows + [row(what, "asked for", None, why) for what, why in missing.items() if what not in known]
+    said = dict(table.describe(privileges, root_user=user.uid == 0))
+    rows = [row(what, asked, None if what in missing else asked, missing.get(what, "")) for what, asked in said.items()]
+    return rows + [row(what, "asked for", None, why) for what, why in missing.items() if what not in said]
 
 
 def _is_asked(what: str, asked: Mapping[str, Any]) -> bool:
@@ -400,6 +428,8 @@ def _is_asked(what: str, asked: Mapping[str, Any]) -> bool:
 
 
 # -- network
+
+_RATES = ("egress", "ingress")
 
 
 def _network(task: Mapping[str, Any], holder: str, ports: Mapping[str, int]) -> dict[str, Any]:
@@ -411,5 +441,5 @@ def _network(task: Mapping[str, Any], holder: str, ports: Mapping[str, int]) -> 
         for number in ports.values()
         for protocol in ("tcp", "udp")
     ]
-    bandwidth = {name: resources.get(name) for name in ("egress", "ingress")}
+    bandwidth = {name: resources.get(name) for name in _RATES}
     return network.up(holder, paths.NETWORKS, publish=publish, bandwidth=bandwidth)

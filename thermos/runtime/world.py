@@ -481,6 +481,11 @@ class World:
         """It is in the journal: the keeper need not remember it."""
         if isinstance(record, KillRequested) and record.heard_at is not None:
             self._wire.send(("heard",))
+        if isinstance(record, Started) and (changed := self._state.limits.get(record.process)):
+            from . import limits  # the old ones may have been on their way to the keeper when they were changed
+
+            name = self._accepted.task.processes[record.process].name
+            limits.change(self._accepted.cgroups, changed, name, record.run)
         if self._probes is not None:
             if isinstance(record, Started):
                 self._probes.begin(record.process, record.run)

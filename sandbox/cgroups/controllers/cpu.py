@@ -57,8 +57,14 @@ def _asked(cores: float) -> str:
 
 
 def _changes(
-    limits: Limits, quota: Callable[[int], list[tuple[str, str]]], burst: str, shown: Callable[[Read], str]
+    limits: Limits,
+    quota: Callable[[int], list[tuple[str, str]]],
+    burst: str,
+    shown: Callable[[Read], str],
+    most: int = -1,
+    passing: bool = False,
 ) -> list[Change]:
+    """`most`: microseconds that a burst cannot be more than, or -1."""
     asked: list[Limit] = []
     writes: list[tuple[str, str]] = []
     if limits.cpu_burst is not None:
@@ -72,8 +78,9 @@ def _changes(
         writes += quota(_microseconds(limits.cpu))
         asked.insert(0, Limit("cpu", _asked(limits.cpu), shown))
     if limits.cpu_burst is not None:
-        writes.append((burst, str(round(max(limits.cpu_burst, 0) * PERIOD))))
-    return [Change(asked, writes, reasons=_REASONS)] if asked else []
+        saves = round(max(limits.cpu_burst, 0) * PERIOD)
+        writes.append((burst, str(saves if most < 0 else min(saves, most))))
+    return [Change(asked, writes, passing=passing, reasons=_REASONS)] if asked else []
 
 
 def _unlimited(limits: Limits, shown: str) -> bool:
@@ -86,17 +93,65 @@ def _refused(limits: Limits) -> list[Change]:
     return [refused("cpu_burst", asked, "a burst goes beyond a limit of processor time, and there is none")]
 
 
+#: Groups within one another, at the most that anybody looks at.
+_DEEPEST = 32
+
+
+def _above(place: Place) -> int:
+    """Microseconds of a period that version 1 leaves to a group: the least that those above it have; -1: any."""
+    least = -1
+    for depth in range(1, _DEEPEST):
+        try:
+            quota = int(place.read(f"{'../' * depth}{V1_QUOTA}"))
+            if quota >= 0:
+                period = int(place.read(f"{'../' * depth}{V1_PERIOD}"))
+                theirs = max(quota * PERIOD // period, SMALLEST)
+                least = theirs if least < 0 else min(least, theirs)
+        except OSError:
+            break
+    return least
+
+
+def _lowered(place: Place, most: int) -> list[tuple[str, str]]:
+    """What makes room for a smaller quota than those of the groups below."""
+    writes: list[tuple[str, str]] = []
+    for name in place.below():
+        try:
+            quota, period = (int(place.read(f"{name}/{file}")) for file in (V1_QUOTA, V1_PERIOD))
+        except OSError:
+            continue  # its run has ended meanwhile
+        if quota * PERIOD > most * period:
+            theirs = max(most * period // PERIOD, SMALLEST)
+            try:
+                if int(place.read(f"{name}/{V1_BURST}")) > theirs:
+                    writes.append((f"{name}/{V1_BURST}", str(theirs)))
+            except OSError:
+                pass  # a kernel before 5.14
+            writes.append((f"{name}/{V1_QUOTA}", str(theirs)))
+    return writes
+
+
 def v1(limits: Limits, place: Place) -> list[Change]:
+    """Version 1 takes no quota above that of a group above, or below that of one below. Here it is as in version 2,
+    where all of them are taken and the smallest holds: a group gets what there is, and those below are cut down to it.
+    """
+
     def shown(read: Read) -> str:
         return _cores(read(V1_QUOTA), read(V1_PERIOD))
 
+    most = _above(place) if limits.cpu is not None and limits.cpu >= 0 else -1
+
     def quota(microseconds: int) -> list[tuple[str, str]]:
-        return [(V1_PERIOD, str(PERIOD)), (V1_QUOTA, str(microseconds))]
+        own = microseconds if most < 0 else min(microseconds, most)
+        lowered = _lowered(place, own) if own >= 0 else []
+        return [*lowered, (V1_PERIOD, str(PERIOD)), (V1_QUOTA, str(own))]
 
     if limits.cpu_burst and _unlimited(limits, shown(place.read)):
         changes = _refused(limits)
     else:
-        changes = _changes(limits, quota, V1_BURST, shown)
+        changes = _changes(
+            limits, quota, V1_BURST, shown, most, passing=True
+        )  # a group that was removed just now still counts
     if limits.cpu_weight is not None:
 
         def weighs(read: Read) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 CPUS, MEMS = "cpuset.cpus", "cpuset.mems"
 EFFECTIVE = ".effective"
 
+#: Groups within one another, at the most that anybody looks at.
+_DEEPEST = 32
+
 _FIELDS = {"cpus": CPUS, "mems": MEMS}
 _REASONS = {
     errno.EINVAL: "this host does not have all of them",
@@ -67,9 +70,22 @@ def v1(limits: Limits, place: Place) -> list[Change]:
         def got(read: Read, file: str = file) -> str:
             return read(file)
 
+        wanted = _within(place, file, wanted)
         writes = _in_order(place, file, wanted)
         changes.append(Change([Limit(field, text or "all", got)], writes, reasons=_REASONS))
     return changes
+
+
+def _within(place: Place, file: str, wanted: set[int]) -> set[int]:
+    """Those that the group above has, where it has some of them: so it is in version 2. Those that the host does not
+    have, as its uppermost group says, are left in, for the kernel to refuse."""
+    above: list[set[int]] = []
+    for depth in range(1, _DEEPEST):
+        try:
+            above.append(parse(place.read(f"{'../' * depth}{file}")))
+        except OSError:
+            break
+    return above[0] & wanted or wanted if above and wanted <= above[-1] else wanted
 
 
 def _in_order(place: Place, file: str, wanted: set[int]) -> list[tuple[str, str]]:
@@ -77,7 +93,10 @@ def _in_order(place: Place, file: str, wanted: set[int]) -> list[tuple[str, str]
     before = parse(place.read(file))
     writes = [(file, shown(before | wanted))] if wanted | before != before else []
     for name in place.below():
-        theirs = parse(place.read(f"{name}/{file}"))
+        try:
+            theirs = parse(place.read(f"{name}/{file}"))
+        except OSError:
+            continue  # its run has ended meanwhile
         new = wanted if theirs in (before, set()) else theirs & wanted or wanted
         if new != theirs:
             writes.append((f"{name}/{file}", shown(new)))

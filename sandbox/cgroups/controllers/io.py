@@ -7,7 +7,7 @@ from .memory import size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sandbox.spec import IoLimit, Limits
 
@@ -26,6 +26,8 @@ V1_BYTES, V1_BYTES_BELOW = "blkio.throttle.io_service_bytes", "blkio.throttle.io
 MAX, WEIGHT, STAT, PRESSURE = "io.max", "io.bfq.weight", "io.stat", "io.pressure"
 
 _KEYS = ("rbps", "wbps", "riops", "wiops")
+_NONE: list[int | None] = [None] * 4
+_UINT_MAX = (1 << 32) - 1  # which is no limit, of operations
 _WORDS = ("reads {}/s", "writes {}/s", "{} reads/s", "{} writes/s")
 
 
@@ -72,8 +74,16 @@ def _io(
     writes: Callable[[str, list[int | None]], list[tuple[str, str]]],
     held: Callable[[Read, str], list[int | None]],
     undo: Callable[[str, str, str], tuple[str, str]],
+    disks: Callable[[Read], Iterable[str]],
 ) -> list[Change]:
     changes: list[Change] = []
+    if limits.io is not None and not limits.io:
+
+        def left(read: Read) -> str:
+            return "; ".join(_said(disk, held(read, disk)) for disk in disks(read)) or "no limit"
+
+        lifted = [write for disk in disks(place.read) for write in writes(disk, _NONE)]
+        changes.append(Change([Limit("io", "no limit", left)], lifted, undo=undo))
     for each in limits.io or ():
         asked = _said(each[0], _numbers(each))
         try:
@@ -106,7 +116,9 @@ def _weight(limits: Limits, place: Place, file: str) -> list[Change]:
 
 def v1(limits: Limits, place: Place) -> list[Change]:
     def writes(disk: str, numbers: list[int | None]) -> list[tuple[str, str]]:
-        return [(file, f"{disk} {number or 0}") for file, number in zip(V1_THROTTLES, numbers, strict=True)]
+        bytes, operations = [number or 0 for number in numbers[:2]], [number or 0 for number in numbers[2:]]
+        operations = [min(number, _UINT_MAX) for number in operations]  # the kernel keeps the lower 32 bits
+        return [(file, f"{disk} {number}") for file, number in zip(V1_THROTTLES, [*bytes, *operations], strict=True)]
 
     def held(read: Read, disk: str) -> list[int | None]:
         return [throttles(read(file)).get(disk) for file in V1_THROTTLES]
@@ -115,16 +127,16 @@ def v1(limits: Limits, place: Place) -> list[Change]:
         disk = text.split()[0]
         return file, f"{disk} {throttles(before).get(disk, 0)}"
 
-    return _io(limits, place, writes, held, undo) + _weight(limits, place, V1_WEIGHT)
+    def disks(read: Read) -> list[str]:
+        return sorted({disk for file in V1_THROTTLES for disk in throttles(read(file))})
+
+    return _io(limits, place, writes, held, undo, disks) + _weight(limits, place, V1_WEIGHT)
 
 
 def line(disk: str, numbers: list[int | None]) -> str:
     """A line of `io.max`, as it is written."""
     words = (f"{key}={'max' if number is None else number}" for key, number in zip(_KEYS, numbers, strict=True))
     return f"{disk} {' '.join(words)}"
-
-
-_NONE: list[int | None] = [None] * 4
 
 
 def v2(limits: Limits, place: Place) -> list[Change]:
@@ -138,7 +150,10 @@ def v2(limits: Limits, place: Place) -> list[Change]:
         disk = text.split()[0]
         return file, line(disk, io_max(before).get(disk, _NONE))
 
-    return _io(limits, place, writes, held, undo) + _weight(limits, place, WEIGHT)
+    def disks(read: Read) -> Iterable[str]:
+        return io_max(read(MAX))
+
+    return _io(limits, place, writes, held, undo, disks) + _weight(limits, place, WEIGHT)
 
 
 def _blkio(operation: str) -> Callable[[str], int]:

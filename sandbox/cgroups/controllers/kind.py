@@ -66,10 +66,11 @@ class Change:
     """Files to write in this order, and the limits that this sets. Where a write fails, those before it are undone.
 
     `why`: nothing is written; the host cannot give these limits. `reasons`: what an errno means here, for people.
+    `passing`: what the kernel refuses now it may take in a moment.
     `undo`: (file, text, what the file held before) -> the file and text that take it back, or None.
     """
 
-    __slots__ = ("limits", "reasons", "undo", "why", "writes")
+    __slots__ = ("limits", "passing", "reasons", "undo", "why", "writes")
 
     def __init__(
         self,
@@ -77,12 +78,14 @@ class Change:
         writes: Sequence[tuple[str, str]] = (),
         *,
         why: str = "",
+        passing: bool = False,
         reasons: Mapping[int, str] | None = None,
         undo: Callable[[str, str, str], tuple[str, str] | None] | None = None,
     ) -> None:
         self.limits = limits
         self.writes = writes
         self.why = why
+        self.passing = passing
         self.reasons = reasons or {}
         self.undo = undo or _as_before
 
