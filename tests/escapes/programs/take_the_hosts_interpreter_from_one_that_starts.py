@@ -5,7 +5,6 @@ import time
 
 from hostile import hold
 
-own = os.readlink("/proc/self/exe")
 mine = ("1", str(os.getpid()))
 
 
@@ -18,7 +17,7 @@ def take() -> int:
         while time.monotonic() < last:
             try:
                 program = os.readlink(f"/proc/{entry}/exe")
-                if "python" in program and program != own:
+                if "python" in program:
                     return os.open(f"/proc/{entry}/exe", os.O_PATH)
                 break
             except PermissionError:
