@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from .kind import BIND, INSTANCE, JOB, JSON, TASK, Argument, Option
 
 TYPE_CHECKING = False
@@ -48,6 +50,8 @@ def run(given: dict[str, Any]) -> int:
     # It starts on another processor while this one imports the rest and reads the file. A detached one must not
     # hold our output open; it is started later.
     supervisor = (-1, 0) if given["detach"] else start_supervisor()
+
+    gc.disable()  # what is left behind here is gone with execve
 
     from . import taking_on
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import time
@@ -391,6 +392,7 @@ def resume(given: dict[str, Any], root: str, task_id: str) -> int:
             print(task_id)
             return 0
         _tell(f"{task_id}: somebody is in charge already; waiting for its end")
+        gc.enable()  # it may take days
         state = takeover.stand_by(root, accepted) or takeover.over(root, accepted)
     _tell(f"{task_id}: {state.stage}: {state.reason}")
     return EXIT_STATUS[state.stage]

@@ -10,9 +10,16 @@ _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 def command(module: str, *arguments: object) -> list[str]:
-    """A command line that runs `main` of a module of `thermos.runtime`, without site packages' start-up code."""
+    """A command line that runs `main` of a module of `thermos.runtime`, without site packages' start-up code.
+
+    What it imports stays, so garbage is not looked for among it: neither while it is imported nor later, when a forked
+    child that does would copy every page that it looks at.
+    """
     roots = list(dict.fromkeys([_HERE, *(path for path in sys.path if path.endswith("-packages"))]))
-    code = f"import sys; sys.path[:0] = {roots!r}; from thermos.runtime.{module} import main; main()"
+    code = (
+        f"import gc; gc.disable(); import sys; sys.path[:0] = {roots!r}; from thermos.runtime.{module} import main; "
+        "gc.freeze(); gc.enable(); main()"
+    )
     return [sys.executable, "-I", "-S", "-E", "-X", "utf8", "-c", code, *map(str, arguments)]
 
 
