@@ -14,6 +14,7 @@ import stat
 import struct
 
 from . import ops, syscalls
+from .cgroups.kernel import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -278,11 +279,7 @@ def _set_clocks(site: _Site, monotonic: float, boottime: float) -> None:
     for clock, offset in (("monotonic", monotonic), ("boottime", boottime)):
         seconds = int(offset // 1)
         lines += f"{clock} {seconds} {int((offset - seconds) * 1e9)}\n"
-    fd = os.open("/proc/self/timens_offsets", os.O_WRONLY)
-    try:
-        os.write(fd, lines.encode())
-    finally:
-        os.close(fd)
+    write("/proc/self/timens_offsets", lines)
 
 
 def _enter_time(site: _Site) -> None:

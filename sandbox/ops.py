@@ -4,8 +4,8 @@ Values can be printed, compared, sent to another process and tested without bein
 loop that carries them out, in the first process of the sandbox. The part says what is missing where a step fails.
 
 Paths of targets are absolute inside the sandbox's root: no symbolic link leads out of it. One that is missing is made,
-but never in what is the host's. A thing of the host's is
-taken before anything is hidden, and put where it is wanted when that is there; in between its part's name holds it.
+but never in what is the host's. A thing of the host's is taken before anything is hidden, and put where it is wanted
+when that is there; in between its part's name holds it.
 """
 
 from __future__ import annotations

@@ -78,9 +78,7 @@ def without(given: Plan, part: str) -> Plan:
             enter &= ~flag
     if part == "pid":
         clone, enter = clone & ~_NEWPID, enter & ~_NEWPID
-        left = [
-            op for op in left if op[1] != "/proc"
-        ]  # a new one would show the processes of all, and be called private
+        left = [op for op in left if op[1] != "/proc"]  # a new one would show all processes, and be called private
     if part == "user":
         clone, enter, users, outside = enter & _NEWPID, enter & ~(_NEWUSER | _NEWPID), None, []
     return Plan(clone, left, enter, users, outside, given.required)

@@ -428,7 +428,10 @@ def _take_place(place: Place, gate: _Gate) -> None:
         gate.step = _ENTER
         others = place.enter & ~syscalls.CLONE_NEWCGROUP
         if others:
-            syscalls.setns(place.init, others)
+            try:
+                syscalls.setns(place.init, others)
+            except ProcessLookupError:  # of another sandbox there is hope
+                raise OSError(errno.EAGAIN, "its first process has ended") from None
         if others != place.enter:  # one of its own, whose root is the group that it has joined
             syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     os.umask(0o022)

@@ -271,24 +271,15 @@ class Spec:
         for name in self.namespaces:
             if name not in NAMESPACES:
                 raise ValueError(f"cannot make a namespace {name!r}: there are {', '.join(NAMESPACES)}")
-        if self.users is not None and not (_are_ids(self.users.uids) and _are_ids(self.users.gids)):
-            raise ValueError("cannot make a user namespace: expected rows of (first inside, first outside, how many)")
+        if self.users is not None:
+            _check_users(self.users)
         if ("user" in self.namespaces) != (self.users is not None):
             raise ValueError("cannot make a user namespace: it needs users, and they need it")
-        if (
-            self.users is not None
-            and not self.users.alone()
-            and not all(any(inside == 0 for inside, _, _ in rows) for rows in (self.users.uids, self.users.gids))
-        ):
-            raise ValueError("cannot make a user namespace of several ids: id 0 is not one of them")
         if self.root is not None:
-            if not self.root.lower or (self.root.plain and len(self.root.lower) > 1):
-                raise ValueError("cannot make a root: it needs a directory, and a plain one no more than one")
-            if (self.root.upper is None) != (self.root.work is None) or (self.root.plain and self.root.upper):
-                raise ValueError("cannot make a root: upper and work go together, and not with a plain directory")
-            for directory in (*self.root.lower, self.root.upper or "/x", self.root.work or "/x"):
-                if not directory.startswith("/"):
-                    raise ValueError(f"cannot use {directory!r} in a root: it must be an absolute path")
+            _check_root(self.root)
+        self._check_paths()
+
+    def _check_paths(self) -> None:
         paths: list[object] = [self.sandbox or "/x", *self.keep, *self.hide, *self.devices]
         for volume in self.volumes:
             paths += [volume.source, volume.target]
@@ -316,6 +307,23 @@ class Spec:
             twice = next((path for number, path in enumerate(each) if path in each[:number]), "")
             if twice:
                 raise ValueError(f"cannot give two {what} {twice}")
+
+
+def _check_users(users: Users) -> None:
+    if not (_are_ids(users.uids) and _are_ids(users.gids)):
+        raise ValueError("cannot make a user namespace: expected rows of (first inside, first outside, how many)")
+    if not users.alone() and not all(any(row[0] == 0 for row in rows) for rows in (users.uids, users.gids)):
+        raise ValueError("cannot make a user namespace of several ids: id 0 is not one of them")
+
+
+def _check_root(root: Root) -> None:
+    if not root.lower or (root.plain and len(root.lower) > 1):
+        raise ValueError("cannot make a root: it needs a directory, and a plain one no more than one")
+    if (root.upper is None) != (root.work is None) or (root.plain and root.upper):
+        raise ValueError("cannot make a root: upper and work go together, and not with a plain directory")
+    for directory in (*root.lower, root.upper or "/x", root.work or "/x"):
+        if not directory.startswith("/"):
+            raise ValueError(f"cannot use {directory!r} in a root: it must be an absolute path")
 
 
 def _are_ids(rows: Sequence[tuple[int, int, int]]) -> bool:

@@ -2,7 +2,7 @@
 
 Each raises OSError with the call's errno. PyDLL keeps the interpreter's lock, so a forked child may use them. What one
 part alone needs is beside it: privileges/doing.py, seccomp/install.py, cgroups/device_program.py, disk/calls.py,
-rootfs/durable.py. None of them is imported where its part is not asked for.
+durable.py. None of them is imported where its part is not asked for.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ _prctl, _syscall = _libc.prctl, _libc.syscall
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
-CLONE_NEWUTS = 0x04000000
-CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
@@ -38,7 +36,6 @@ MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
-MS_SLAVE = 1 << 19
 
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
@@ -94,11 +91,9 @@ def umount(target: str, flags: int = 0) -> None:
 
 # The calls below that have their number here have no function in older C libraries. From 424 on a number is the same
 # on every architecture.
-_AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
 _OPEN_TREE_CLONE = 1
-_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40
 _CLOSE_RANGE_CLOEXEC = 4
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -131,7 +126,7 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
 
 def clone_tree(fd: int, recursive: bool) -> int:
     """A copy of the mount that `fd` is in, from there down, attached nowhere yet (Linux 5.2). Closed, it is gone."""
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     return _check(_syscall(_SYS_OPEN_TREE, fd, b"", flags), "open_tree")
 
 
@@ -248,9 +243,8 @@ def fork_into(cgroup: str) -> int:
 
 def fork_sibling() -> int:
     """fork, with a child whose parent is our parent. See `_fork` for who may do this. Raises OSError."""
-    arguments = _CLONE_ARGS.pack(
-        _CLONE_PARENT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-    )  # it ends with the signal that we end with
+    # No signal of its own: it ends with the one that we end with.
+    arguments = _CLONE_ARGS.pack(_CLONE_PARENT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     pid, number = _fork(lambda: _clone3(arguments))
     if pid < 0 and number == errno.ENOSYS:  # so say docker's filters, which cannot look into its arguments
         flags = ctypes.c_ulong(_CLONE_PARENT | _SIGCHLD)

@@ -14,6 +14,7 @@ import os
 import struct
 
 from . import furnish, syscalls
+from .cgroups.kernel import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def make(plan: Plan, begin: Callable[[str], None]) -> dict[str, int]:
     uids, gids = plan.users
     if _own_ids_alone(uids, gids) and not plan.outside:
         syscalls.unshare(syscalls.CLONE_NEWUSER)
-        _write_own(uids, gids)
+        _write_own_id("self", uids, gids)
         held: dict[str, int] = {}
     else:
         held = _with_help(plan, begin)
@@ -49,24 +50,18 @@ def _own_ids_alone(uids: Ids, gids: Ids) -> bool:
     return [row[1:] for row in uids] == [(os.geteuid(), 1)] and [row[1:] for row in gids] == [(os.getegid(), 1)]
 
 
-def _write_own(uids: Ids, gids: Ids) -> None:
-    _write("/proc/self/setgroups", "deny")  # without it a member of fewer groups could see more: user_namespaces(7)
-    _write("/proc/self/uid_map", _rows(uids))
-    _write("/proc/self/gid_map", _rows(gids))
+def _write_own_id(whom: str, uids: Ids, gids: Ids) -> None:
+    write(f"/proc/{whom}/setgroups", "deny")  # without it a member of fewer groups could see more: user_namespaces(7)
+    _write_maps(whom, uids, gids)
+
+
+def _write_maps(whom: str, uids: Ids, gids: Ids) -> None:
+    write(f"/proc/{whom}/uid_map", _rows(uids))
+    write(f"/proc/{whom}/gid_map", _rows(gids))
 
 
 def _rows(ids: Ids) -> str:
     return "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ids)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
-    finally:
-        os.close(fd)
 
 
 def _with_help(plan: Plan, begin: Callable[[str], None]) -> dict[str, int]:
@@ -127,13 +122,10 @@ def _help(plan: Plan, whom: int, socket: _socket.socket) -> None:
 
 def _write_ids(whom: int, uids: Ids, gids: Ids) -> None:
     if os.geteuid() == 0:
-        _write(f"/proc/{whom}/uid_map", _rows(uids))
-        _write(f"/proc/{whom}/gid_map", _rows(gids))
+        _write_maps(str(whom), uids, gids)
         return
     if _own_ids_alone(uids, gids):
-        _write(f"/proc/{whom}/setgroups", "deny")
-        _write(f"/proc/{whom}/uid_map", _rows(uids))
-        _write(f"/proc/{whom}/gid_map", _rows(gids))
+        _write_own_id(str(whom), uids, gids)
         return
     for program, ids in (("newuidmap", uids), ("newgidmap", gids)):
         argv = [program, str(whom), *(str(number) for row in ids for number in row)]

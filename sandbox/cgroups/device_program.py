@@ -17,7 +17,7 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 #: The number of bpf(2).
 _SYSCALL = {"x86_64": 321}.get(platform.machine(), 280)
 
-_PROG_LOAD, _PROG_ATTACH, _PROG_DETACH, _PROG_GET_FD_BY_ID, _PROG_QUERY = 5, 8, 9, 13, 16
+_PROG_LOAD, _PROG_ATTACH, _PROG_GET_FD_BY_ID, _PROG_QUERY = 5, 8, 13, 16
 _PROG_TYPE_CGROUP_DEVICE, _CGROUP_DEVICE = 15, 6
 _ALLOW_MULTI, _REPLACE = 2, 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .controllers import CONTROLLERS, cpu, memory
-from .kernel import read
+from .kernel import read, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,12 +76,8 @@ def watch_oom(group: Mapping[str, str]) -> tuple[int, bool]:
 
 
 def _register(directory: str, event: int) -> None:
-    control = os.open(f"{directory}/cgroup.event_control", os.O_WRONLY | os.O_CLOEXEC)
+    oom = os.open(f"{directory}/{memory.V1_OOM}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        oom = os.open(f"{directory}/{memory.V1_OOM}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.write(control, f"{event} {oom}".encode())
-        finally:
-            os.close(oom)
+        write(f"{directory}/cgroup.event_control", f"{event} {oom}")
     finally:
-        os.close(control)
+        os.close(oom)

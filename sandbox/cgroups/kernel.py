@@ -1,4 +1,7 @@
-"""The files of the kernel's groups: one read, one write, and whose processes they name."""
+"""Files that the kernel makes up, those of its groups above all: one read, one write, and whose processes they name.
+
+What is written to them is a request, which the kernel takes whole or refuses.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,12 @@ def read(path: str) -> str:
 
 
 def write(path: str, text: str) -> None:
-    """One write to a kernel file. Raises OSError."""
+    """One write to a kernel file. Raises OSError with the path."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
     finally:
         os.close(fd)
 

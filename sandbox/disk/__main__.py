@@ -15,6 +15,7 @@ import signal
 import sys
 
 from sandbox import syscalls
+from sandbox.cgroups.kernel import write
 
 from .kinds import CannotLimit
 
@@ -74,19 +75,11 @@ def _see_what_is_ours() -> None:
     ours = {"uid_map": os.geteuid(), "gid_map": os.getegid()}
     try:
         syscalls.unshare(syscalls.CLONE_NEWUSER)
-        _write("/proc/self/setgroups", "deny")
+        write("/proc/self/setgroups", "deny")
         for name, number in ours.items():
-            _write(f"/proc/self/{name}", f"{number} {number} 1")
+            write(f"/proc/self/{name}", f"{number} {number} 1")
     except OSError:
         pass
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
 
 
 def _end(disk: Disk) -> None:

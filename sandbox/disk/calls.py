@@ -14,9 +14,7 @@ import struct
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 
-_SYS_OPEN_TREE = 428  # the same on every architecture, as all calls since Linux 5.1
-_SYS_QUOTACTL_FD = 443
-_OPEN_TREE_CLONE = 1
+_SYS_QUOTACTL_FD = 443  # the same on every architecture, as all calls since Linux 5.1
 
 _PRJQUOTA = 2
 _Q_GETQUOTA, _Q_SETQUOTA = 0x800007, 0x800008
@@ -40,26 +38,14 @@ _FAN_MARK_ADD, _FAN_MARK_FILESYSTEM = 1, 0x100
 _FAN_MODIFY, _FAN_CLOSE_WRITE, _FAN_CREATE, _FAN_DELETE, _FAN_ONDIR = 2, 8, 0x100, 0x200, 0x40000000
 
 
+_HERE = -100  # AT_FDCWD, <linux/fcntl.h>
+
+
 def _check(result: int, what: str) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
     return result
-
-
-# -- mounts
-
-
-def below_mounts(directory: str) -> int:
-    """A descriptor of a directory whose subdirectories are seen as they are without what is mounted on them."""
-    path = os.fsencode(directory)
-    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
-    return _check(_libc.syscall(_SYS_OPEN_TREE, -100, path, flags), f"open_tree {directory}")
-
-
-def sync(fd: int) -> None:
-    """Until all of a file system is on its disk."""
-    _check(_libc.syncfs(fd), "syncfs")
 
 
 # -- project quotas
@@ -189,7 +175,7 @@ def changes(directory: str) -> int:
     flags = ctypes.c_uint(_FAN_MARK_ADD | _FAN_MARK_FILESYSTEM)
     try:
         path = os.fsencode(directory)
-        _check(_libc.fanotify_mark(fd, flags, ctypes.c_uint64(mask), -100, path), f"fanotify_mark {directory}")
+        _check(_libc.fanotify_mark(fd, flags, ctypes.c_uint64(mask), _HERE, path), f"fanotify_mark {directory}")
     except OSError:
         os.close(fd)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from . import records
-from .kinds import KINDS, CannotLimit
+from .kinds import KINDS, CannotLimit, in_blocks
 from .usage import Disk
 
 TYPE_CHECKING = False
@@ -92,8 +92,7 @@ def _undo(place: str, disk: Disk) -> None:
 
 
 def _same(place: str, stage: str, disk: Disk, directory: str, limit: int, files: int | None) -> Disk:
-    rounded = -(-limit // 4096) * 4096
-    if (disk["directory"], disk["files"]) != (directory, files) or disk["limit"] not in (limit, rounded):
+    if (disk["directory"], disk["files"]) != (directory, files) or disk["limit"] not in (limit, in_blocks(limit)):
         raise CannotLimit(f"{disk['holder']} has a limit already, of {disk['limit']} bytes for {disk['directory']}")
     _again(place, stage, disk)
     return disk

@@ -8,13 +8,17 @@ import tempfile
 from .kinds import KINDS, CannotLimit
 from .limit import begin, end
 
-#: What the probe writes, and more than that is refused.
-_PROBE = 4 << 20
-_NOBODY = 65534
+_MIB = 1 << 20
+#: The limit, in bytes: a file system of its own has room for it, and writing it takes no time.
+_PROBE = 4 * _MIB
+_NOBODY = 65534  # the user of that name, everywhere
 
 
 def probe(directory: str, state: str) -> list[tuple[str, bool, str, str, str]]:
-    """Try each kind on a directory made in `directory`: rows of (what, works, how, why not, remedy)."""
+    """Try each kind on a directory made in `directory`: rows of (what, works, how, why not, remedy).
+
+    `state`: as for `limit.begin`. Nothing is left but the directory `state` itself.
+    """
     rows: list[tuple[str, bool, str, str, str]] = []
     for name, kind in KINDS.items():
         what = f"disk limit: {name}"
@@ -28,7 +32,6 @@ def probe(directory: str, state: str) -> list[tuple[str, bool, str, str, str]]:
                     works, why, remedy = True, "", ""
                     if kind.enforced and _holds_more(tried):
                         works, why = False, f"{_PROBE} bytes were asked for, and more were let pass"
-                        remedy = ""
                 finally:
                     for entry in os.listdir(tried):
                         os.unlink(f"{tried}/{entry}")
@@ -52,8 +55,8 @@ def _holds_more(directory: str) -> bool:
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
         with open("written", "wb", buffering=0) as file:
-            for _ in range(_PROBE // (1 << 20) + 1):
-                if file.write(bytes(1 << 20)) < 1 << 20:
+            for _ in range(_PROBE // _MIB + 1):
+                if file.write(bytes(_MIB)) < _MIB:
                     os._exit(1)
         os._exit(0)
     finally:

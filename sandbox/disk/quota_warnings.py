@@ -11,6 +11,8 @@ import socket
 import struct
 from collections.abc import Iterator
 
+from sandbox.network.netlink import attributes
+
 _GENERIC = 16  # NETLINK_GENERIC
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _HEADER = struct.Struct("=IHHIIBBxx")  # length, type, flags, sequence, port; command, version
@@ -39,7 +41,7 @@ def listen() -> socket.socket | None:
         if _HEADER.unpack_from(answer)[1] == _ERROR:
             heard.close()
             return None
-        for _, group in _attributes(_fields(answer[_HEADER.size :])[_MCAST_GROUPS]):
+        for _, group in attributes(_fields(answer[_HEADER.size :])[_MCAST_GROUPS]):
             heard.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _number(_fields(group)[_GROUP_ID]))
         heard.setblocking(False)
     except (OSError, KeyError):
@@ -72,13 +74,4 @@ def _number(data: bytes) -> int:
 
 
 def _fields(data: bytes) -> dict[int, bytes]:
-    return dict(_attributes(data))
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & 0x3FFF, data[_ATTRIBUTE.size : length]
-        data = data[(length + 3) & ~3 :]
+    return dict(attributes(data))

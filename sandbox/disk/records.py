@@ -15,6 +15,8 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from sandbox.durable import sync_directory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .usage import Disk
@@ -90,11 +92,7 @@ def replace(path: str, text: str, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
     os.replace(new, path)
     if durable:
-        directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(os.path.dirname(path))
 
 
 def remove(path: str) -> None:

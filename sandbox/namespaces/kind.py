@@ -17,10 +17,11 @@ def nothing(spec: Spec) -> list[Op]:
 
 
 class Namespace:
-    """`flag`: its CLONE_NEW* bit. `setup`: the steps its first process carries out inside it. `outside`: steps of a
-    process that stays outside a user namespace. `unshares`: its first process leaves the old one by itself."""
+    """`flag`: its CLONE_NEW* bit, <linux/sched.h>. `before`: the steps of its first process before any of `setup`, of
+    whatever row; None: to leave the old one. `setup`: those that it carries out inside. `outside`: steps of a process
+    that stays outside a user namespace."""
 
-    __slots__ = ("flag", "name", "outside", "setup", "unshares")
+    __slots__ = ("before", "flag", "name", "outside", "setup")
 
     def __init__(
         self,
@@ -28,14 +29,13 @@ class Namespace:
         flag: int,
         setup: Callable[[Spec], list[Op]] = nothing,
         outside: Callable[[Spec], list[Op]] = nothing,
-        unshares: bool = True,
+        before: Callable[[Spec], list[Op]] | None = None,
     ) -> None:
         self.name = name
         self.flag = flag
         self.setup = setup
         self.outside = outside
-        self.unshares = unshares
+        self.before = before or self._leave
 
-    def before(self, spec: Spec) -> list[Op]:
-        """The steps before any of `setup`, of any row."""
-        return [ops.unshare(self.name, self.flag)] if self.unshares else []
+    def _leave(self, spec: Spec) -> list[Op]:
+        return [ops.unshare(self.name, self.flag)]

@@ -5,6 +5,6 @@ Who forks makes it, for its next child; its own /proc belongs to the mount names
 
 from __future__ import annotations
 
-from .kind import Namespace
+from .kind import Namespace, nothing
 
-ROW = Namespace("pid", 0x20000000, unshares=False)
+ROW = Namespace("pid", 0x20000000, before=nothing)

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from sandbox.spec import Spec
 
 
-class _User(Namespace):
-    __slots__ = ()
-
-    def before(self, spec: Spec) -> list[Op]:
-        return [] if spec.users is None or spec.users.alone() else [ops.become_root()]
+def _before(spec: Spec) -> list[Op]:
+    return [] if spec.users is None or spec.users.alone() else [ops.become_root()]
 
 
-ROW = _User("user", 0x10000000, unshares=False)
+ROW = Namespace("user", 0x10000000, before=_before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from typing import Any, NoReturn, cast
@@ -47,7 +48,10 @@ def _request() -> dict[str, Any]:
 
 
 def _answer(answer: dict[str, Any], status: int) -> NoReturn:
-    print(json.dumps(answer), flush=True)
+    try:
+        print(json.dumps(answer), flush=True)
+    except BrokenPipeError:  # whoever asked is dead, and the next one sweeps
+        os._exit(status)  # what could not be written would be tried once more
     sys.exit(status)
 
 

@@ -44,7 +44,7 @@ _LOOPBACK_INDEX = 1  # in every network namespace
 _NO_IPV6_ADDRESS = 1  # IN6_ADDR_GEN_MODE_NONE
 _IFLA_IFALIAS = 20
 _IFLA_ADDRESS = 1
-_RTA_DST, _RTA_OIF = 1, 4
+_RTA_DST = 1
 _MAIN, _BOOT, _UNIVERSE, _UNICAST = 254, 3, 0, 1
 
 #: Bits per second. tc's structure has 32 bits for bytes per second, and 1500 bytes must not take minutes.

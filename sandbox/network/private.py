@@ -13,8 +13,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Collection
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection, Generator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from . import BRIDGE, SUBNET, connections, firewall, forwarding, links
@@ -93,25 +93,16 @@ class _Walk:
         if self._reached is not None:
             self._reached(step)
 
-    def explained(self) -> _Explained:
-        return _Explained(self)
-
-
-class _Explained:
-    """Turns what happens on the way into Cannot."""
-
-    def __init__(self, walk: _Walk) -> None:
-        self._walk = walk
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError):
+    @contextmanager
+    def explained(self) -> Generator[None]:
+        """What goes wrong on the way becomes Cannot."""
+        try:
+            yield
+        except OSError as error:
             about = f" ({error.filename})" if error.filename else ""
-            raise Cannot(self._walk.step, f"{error.strerror or error}{about}") from error
-        if isinstance(error, (Taken, ValueError)):
-            raise Cannot(self._walk.step, str(error)) from error
+            raise Cannot(self.step, f"{error.strerror or error}{about}") from error
+        except (Taken, ValueError) as error:
+            raise Cannot(self.step, str(error)) from error
 
 
 class _Asked:

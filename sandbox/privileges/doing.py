@@ -14,6 +14,7 @@ import resource
 import stat
 import struct
 
+from sandbox import syscalls
 from sandbox.seccomp import install
 
 TYPE_CHECKING = False
@@ -34,7 +35,6 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 #: Looked up here: what a forked child looks up it forgets, and the search touches half of the C library.
 _prctl, _syscall, _capget, _capset = _libc.prctl, _libc.syscall, _libc.capget, _libc.capset
 
-_PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
@@ -78,8 +78,7 @@ def early(steps: Sequence[Step], telling: Telling | None = None) -> None:
     # capabilities, until `late` takes those: then /proc/PID/exe would be the host's interpreter to them, /proc/PID/fd
     # what its parent has open, and /proc/PID/mem a process without a filter (CVE-2016-9962 was that in runc). Not
     # sooner: to a plain user their own /proc/self/oom_score_adj would be somebody else's.
-    if _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) < 0:
-        raise _failed()
+    syscalls.set_dumpable(False)
 
 
 def late(steps: Sequence[Step], telling: Telling | None = None) -> None:

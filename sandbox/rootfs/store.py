@@ -22,7 +22,8 @@ import stat
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 
-from . import durable
+from sandbox import durable
+
 from .image import Flaw, shown
 
 #: The tables of things that are held.

@@ -10,7 +10,7 @@ import pytest
 from fakes import a_process
 
 from thermos.core.remarks import remarks
-from thermos.core.task import Condition, ExecCheck, HealthCheck, Process, Resources, Rule, Sandbox, Stop, Task, TcpCheck
+from thermos.core.task import Condition, HealthCheck, Process, Resources, Rule, Sandbox, Stop, Task, TcpCheck
 from thermos.formats import load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -48,10 +48,6 @@ REMARKED = {
         ("processes", 0, "restart", 0),
     ),
     "memory for nothing": (a_task(WORK, resources=Resources(ram=256)), ("resources", "ram")),
-    "a check from outside of what has no network": (
-        a_task(changed("a", health=CHECK), sandbox=Sandbox(network="none")),
-        ("processes", 0, "health"),
-    ),
     "a rule behind one for all": (
         a_task(changed("a", restart=(Rule(again=False), Rule(oom=True)))),
         ("processes", 0, "restart", 1),
@@ -74,10 +70,7 @@ USUAL = {
     "one service, one place": a_task(WEB, max_concurrency=1),
     "all the time there is": a_task(changed("a", stop=Stop(timeout=30.0))),
     "a little memory": a_task(WORK, resources=Resources(ram=1 << 20)),
-    "a check from inside": a_task(
-        changed("a", health=HealthCheck(command=ExecCheck("true"))), sandbox=Sandbox(network="none")
-    ),
-    "a check of a network of its own": a_task(changed("a", health=CHECK), sandbox=Sandbox(network="private")),
+    "a check of what has no network but its own": a_task(changed("a", health=CHECK), sandbox=Sandbox(network="none")),
     "unhealthy with a check": a_task(changed("a", health=CHECK, restart=(Rule(unhealthy=True), Rule()))),
 }
 

@@ -384,9 +384,7 @@ def write_to_inherited_descriptors(scene: Scene) -> Iterator[Bait]:
 
 @escape("mallory", plainly=True, stopped_by="no_new_privs; the mounts have nosuid")
 def use_a_set_uid_program(scene: Scene) -> Iterator[Bait]:
-    program = copy_of_touch(scene, 0o4755)
-    kept = scene.folder("roots", mode=0o700)
-    yield Bait(lambda: scene.there(f"{kept}/touched"), program=program, file=f"{kept}/touched")
+    yield from touched(scene, copy_of_touch(scene, 0o4755))
 
 
 @escape("mallory", plainly=True, stopped_by="no_new_privs; the mounts have nosuid")
@@ -394,6 +392,11 @@ def use_file_capabilities(scene: Scene) -> Iterator[Bait]:
     program = copy_of_touch(scene, 0o755)
     dac_override_effective = struct.pack("<5I", 0x02000001, 1 << 1, 0, 0, 0)
     os.setxattr(scene.outside(program), "security.capability", dac_override_effective)
+    yield from touched(scene, program)
+
+
+def touched(scene: Scene, program: str) -> Iterator[Bait]:
+    """A file is made where only root may."""
     kept = scene.folder("roots", mode=0o700)
     yield Bait(lambda: scene.there(f"{kept}/touched"), program=program, file=f"{kept}/touched")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import Start
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from running_observer import Start
 from tasks_on_disk import TaskOnDisk, began, exited, launched, over, process, put_task
 
 pytestmark = pytest.mark.browser

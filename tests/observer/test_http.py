@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import PATIENCE, Start
 from prometheus_client.parser import text_string_to_metric_families
+from running_observer import PATIENCE, Start
 from tasks_on_disk import began, exited, launched, over, process, put_task
 
 from thermos import paths

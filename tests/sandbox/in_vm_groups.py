@@ -66,6 +66,16 @@ def held(group: Groups) -> Facts:
     return {f"{name}.{attribute}": plain(value) for name, attribute, value in files.held(group)}
 
 
+def limits_held(group: Groups) -> Facts:
+    """Of what is held that which is set: the rest is counted, and changes by itself."""
+    kinds = {name: vars(type(each)) for name, each in files.of(group).items()}
+    return {
+        f"{name}.{attribute}": plain(value)
+        for name, attribute, value in files.held(group)
+        if not kinds[name][attribute].readonly
+    }
+
+
 def plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, set) else value
 
@@ -143,9 +153,9 @@ def changes() -> Facts:
     facts: Facts = {"first": answers(group, Limits(0.5, 64 * MIB, 20))}
     facts["raised"] = answers(group, Limits(memory=96 * MIB))
     facts["lowered"] = answers(group, Limits(cpu=0.25, cpu_burst=0.25))
-    before = held(group)
+    before = limits_held(group)
     facts["refused"] = answers(group, Limits(cpu=0.1, cpu_burst=0.5))  # more than the quota
-    facts["unchanged"] = held(group) == before
+    facts["unchanged"] = limits_held(group) == before and "cpu.quota" in before
     facts["leaf"] = answers(tree.leaf_group(group, "run.0"), Limits(pids=3))
     removed(group)
     status(pid)

@@ -78,6 +78,23 @@ def write_all(path: Path, most: int = 64 * MIB) -> int:
     return written
 
 
+class Dies(BaseException):
+    """As a kill would: nothing that was begun is undone."""
+
+
+def dies_when_it_has_copied(name: str, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a limit, up to where one of its files is in the directory under the mount."""
+
+    def copy_in_part(directory: str, target: int) -> str:
+        shutil.copy(f"{directory}/{name}", f"/proc/self/fd/{target}/{name}")
+        raise Dies
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_copy", copy_in_part)
+        with pytest.raises(Dies):
+            limit.end(disk)
+
+
 def forget(base: Path) -> None:
     """What a reboot does: mounts and devices are gone, files stay."""
     subprocess.run(["umount", str(base / "sandbox")], check=True)
@@ -362,14 +379,7 @@ def test_half_a_copy_does_not_take_the_room_of_the_whole(base: Path, monkeypatch
         disk = limit.begin(str(small / "sandbox"), 8 * MIB, str(base / "state"), "me", kinds=["loop"])
         (small / "sandbox" / "big").write_bytes(b"x" * (4 * MIB))
 
-        def copy_in_part(directory: str, target: int) -> str:
-            shutil.copy(f"{directory}/big", f"/proc/self/fd/{target}/big")
-            raise Dies
-
-        with monkeypatch.context() as patched:
-            patched.setattr(loop, "_copy", copy_in_part)
-            with pytest.raises(Dies):
-                limit.end(disk)
+        dies_when_it_has_copied("big", disk, monkeypatch)
         assert limit.end(disk) == ""
         assert (small / "sandbox" / "big").stat().st_size == 4 * MIB
 
@@ -387,10 +397,6 @@ def test_what_was_kept_for_want_of_room_can_be_resumed_and_written(base: Path) -
         (small / "sandbox" / "small").write_text("text")
         assert limit.end(disk) == ""
         assert os.listdir(small / "sandbox") == ["small"]
-
-
-class Dies(BaseException):
-    """As a kill would: nothing that was begun is undone."""
 
 
 @pytest.mark.parametrize("reboot", [False, True], ids=["", "reboot"])
@@ -479,14 +485,7 @@ def test_what_is_removed_after_half_a_copy_does_not_come_back(base: Path, monkey
     disk = begin(base)
     (base / "sandbox" / "old").write_text("text")
 
-    def copy_in_part(directory: str, target: int) -> str:
-        shutil.copy(f"{directory}/old", f"/proc/self/fd/{target}/old")
-        raise Dies
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "_copy", copy_in_part)
-        with pytest.raises(Dies):
-            limit.end(disk)
+    dies_when_it_has_copied("old", disk, monkeypatch)
     limit.again(disk)
     (base / "sandbox" / "old").unlink()
     (base / "sandbox" / "new").touch()

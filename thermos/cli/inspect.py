@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -183,7 +184,7 @@ def _page(loaded: Loaded, task: Task, fields: list[_Field], given: dict[str, Any
     yield f"order: {_order(task)}"
     yield f"env of each process besides: {' '.join((_OF_EACH, *map(port_variable, loaded.ports)))}"
     kept = [(path_text(path), text, loaded.origin(("aside", *path))) for path, text in _kept((), loaded.aside)]
-    without_effect = [row for row in kept if row[0] not in _IN_EFFECT and (given["all"] or row[2].kind != "default")]
+    without_effect = [row for row in kept if not _is_in_effect(row[0]) and (given["all"] or row[2].kind != "default")]
     shown = [(name, text, _from(origin)) for name, text, origin in without_effect]
     if shown:
         yield ""
@@ -192,7 +193,14 @@ def _page(loaded: Loaded, task: Task, fields: list[_Field], given: dict[str, Any
 
 
 #: What stands aside in full, and is a part of the task as well.
-_IN_EFFECT = ("resources.cpu", "resources.ram")
+_IN_EFFECT = re.compile(
+    r"resources\.(cpu|ram|disk)|job\.role|job\.container\.(docker\.)?image(\.name|\.tag)?"
+    r"|job\.container\.(docker\.)?volumes(\..*)?"
+)
+
+
+def _is_in_effect(name: str) -> bool:
+    return _IN_EFFECT.fullmatch(name) is not None
 
 
 def _kept(path: Path, value: Any) -> Iterator[tuple[Path, str]]:

@@ -92,7 +92,7 @@ def run(given: dict[str, Any]) -> int:
         else:
             tail.begin(tasks.read_state(given["root"], accepted), given["lines"])
             tail.finish()
-    return 0
+    return 1 if tail.unreadable else 0
 
 
 def _chosen(accepted: Accepted, named: Sequence[str]) -> tuple[int, ...]:
@@ -147,6 +147,7 @@ class _Tail:
         self._next: dict[int, int] = {}  # of each process the run that comes next
         self._runs: list[tuple[int, int]] = []  # process and run: begun, and not known to be over
         self._logs: dict[tuple[int, int, str], Log] = {}
+        self.unreadable: set[tuple[int, int, str]] = set()  # said once; one process's must not hide the others'
 
     @property
     def changes_fd(self) -> int:
@@ -196,9 +197,14 @@ class _Tail:
         """Open the logs that have appeared; at their last lines, or where they begin."""
         for number, run in self._runs:
             for stream in self._streams:
-                if (number, run, stream) in self._logs:
+                if (number, run, stream) in self._logs or (number, run, stream) in self.unreadable:
                     continue
-                fd = _open_log(self._accepted.sandbox, self._names[number], run, stream)
+                try:
+                    fd = _open_log(self._accepted.sandbox, self._names[number], run, stream)
+                except Cannot as error:
+                    self.unreadable.add((number, run, stream))
+                    print(error, file=sys.stderr)
+                    continue
                 if fd is None:
                     continue
                 log = Log(fd, self._names[number], run, stream)

@@ -297,12 +297,13 @@ def _environment(
     task: dict[str, Any], task_id: str, user: str, sandbox: str, ports: dict[str, int], preserve: bool
 ) -> dict[str, str]:
     """What every process of the task gets; the keeper adds THERMOS_PROCESS and THERMOS_RUN."""
+    path = os.environ.get("PATH") if "rootfs" not in task.get("sandbox", {}) else None  # ours may not be there
     return {
         **(os.environ if preserve else {}),
         "HOME": sandbox,
         "LOGNAME": user,
         "USER": user,
-        "PATH": os.environ.get("PATH") or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": path or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         **task["env"],
         "THERMOS_TASK_ID": task_id,
         "THERMOS_SANDBOX": sandbox,

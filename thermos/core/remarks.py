@@ -77,9 +77,6 @@ def _of(process: Process, task: Task) -> Iterator[tuple[tuple[str | int, ...], s
     if timeout is not None and timeout > task.finalization_wait:
         why = f"'{name}' has less time to stop than this: finalization_wait is {task.finalization_wait:g}s"
         yield ("stop", "timeout"), f"{why}, for all of the task's end"
-    check = process.health
-    if check is not None and check.command is None and task.sandbox.network == "none":
-        yield ("health",), f"the health check of '{name}' cannot reach it: the network of the task is none"
     for place, rule in enumerate(process.restart):
         if rule.unhealthy and process.health is None:
             yield ("restart", place), f"this rule never applies: '{name}' has no health check that could fail"

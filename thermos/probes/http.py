@@ -1,4 +1,4 @@
-"""http: a GET of this host is answered with a status and, if asked for, a body that say that all is well.
+"""http: a GET, in the network of the run, is answered with a status and, if asked for, a body that say all is well.
 
 HTTP/1.0 by hand: the answer ends with the connection, and neither a client library's 3 MB nor its 30 ms are worth a
 status line in a process that lives as long as the task.
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 class _Get(Connection):
-    def __init__(self, check: HttpCheck, port: int) -> None:
-        super().__init__(port)
+    def __init__(self, check: HttpCheck, port: int, run: Run) -> None:
+        super().__init__(port, run)
         self._check = check
         path = check.path if check.path.startswith("/") else "/" + check.path
         target = "".join(chr(byte) if 32 < byte < 127 else f"%{byte:02X}" for byte in path.encode())
@@ -81,4 +81,4 @@ class _Get(Connection):
 
 
 def begin(check: HttpCheck, run: Run) -> _Get:
-    return _Get(check, run.port(check.port))
+    return _Get(check, run.port(check.port), run)

@@ -10,6 +10,7 @@ from thermos.config.wording import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
     from collections.abc import Callable
     from typing import Any, Protocol
 
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
         """What is asked about. `port`: the number of a port of the task by its name, or as it is written."""
 
         def port(self, name: str) -> int: ...
+
+        def socket(self) -> socket:
+            """For TCP, in the network that the run has. Raises OSError."""
+            ...
 
         def start(self, argv: list[str], output: int) -> int:
             """Have a command executed beside it. Returns its number."""

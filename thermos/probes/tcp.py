@@ -1,4 +1,4 @@
-"""tcp: somebody accepts connections on a port of this host."""
+"""tcp: somebody accepts connections on a port, in the network that the run has."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Connection:
     aid = 0
     over = False
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, run: Run) -> None:
         self.port = port
-        self.socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        self.socket = run.socket()
         self.socket.setblocking(False)
         self._error = self.socket.connect_ex((HOST, port))
         if self._error == errno.EINPROGRESS:
@@ -52,4 +52,4 @@ class Connection:
 
 
 def begin(check: TcpCheck, run: Run) -> Connection:
-    return Connection(run.port(check.port))
+    return Connection(run.port(check.port), run)

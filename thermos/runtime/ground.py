@@ -199,11 +199,12 @@ def row_of_disk(disk: Disk | None, limit: int, lost: str = "") -> Row:
 
 
 def watcher() -> list[str]:
-    """The program that says when a limit is reached."""
-    return _of_disk("watch")
+    """The program that says when a limit is reached. It dies with whoever starts it, also when it has been stopped."""
+    return _of_disk("watch", "from sandbox import syscalls; syscalls.die_with_parent(9); ")
 
 
-def _of_disk(verb: str) -> list[str]:
+def _of_disk(verb: str, first: str = "") -> list[str]:
     roots = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
-    code = f"import sys; sys.path[:0] = {roots!r}; from sandbox.disk.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    program = "from sandbox.disk.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    code = f"import sys; sys.path[:0] = {roots!r}; {first}{program}"
     return [sys.executable, "-I", "-S", "-X", "utf8", "-c", code, verb]

@@ -157,6 +157,7 @@ class Keeper:
         self._first: tuple[int, int, int, int] | None = None  # the first process: pid, ticks, plan's clone and enter
         self._made: list[str] | None = None  # that it is ready: see the ledger
         self._init = -1  # its pidfd
+        self._survivors = False  # runs of an earlier keeper may be in a sandbox that is over
         self._host_pid_ns = -1
         self._epoll = select.epoll()
         self._watch: dict[int, Callable[[int], None]] = {}
@@ -507,8 +508,11 @@ class Keeper:
 
     def _make_sandbox(self) -> None:
         """Its first process, found again or made. The supervisor is still starting meanwhile."""
-        if self._first is None or not self._enter_again():
-            self._make_first()
+        if self._first is not None:
+            if self._enter_again():
+                return
+            self._survivors = True
+        self._make_first()
 
     def _make_sandbox_again(self) -> None:
         """Its first process died, and all the others with it."""
@@ -518,6 +522,9 @@ class Keeper:
     def do_prepare(self, order: dict[str, Any]) -> None:
         """What holds for every run; then every spawn may come."""
         self._order = order
+        if self._survivors:
+            self._survivors = False
+            self._end_survivors()
         self._tell_sandbox()
 
     def _tell_sandbox(self) -> None:
@@ -539,7 +546,7 @@ class Keeper:
             os.close(init)
             return False
         if self._made is None:  # its keeper died over it: nobody was let in, and nobody knows how much is made
-            _signal.pidfd_send_signal(init, 9)
+            _kill_by(init)
             os.close(init)
             return False
         network, *missing = map(ledger.unquote, self._made)
@@ -575,7 +582,7 @@ class Keeper:
         syscalls.setns(self._host_pid_ns, syscalls.CLONE_NEWPID)
 
     def _lost_init(self) -> None:
-        """The first process died, and the kernel ended all the others. The next spawn makes the sandbox anew."""
+        """The first process died, and with it the sandbox: all the others end too. The next spawn makes it anew."""
         assert self._plan is not None
         self._dismiss()
         self._off(self._init)
@@ -584,6 +591,20 @@ class Keeper:
         self._first = self._made = None
         if self._plan.clone:
             self._in_host_pid_ns()
+        if not self._plan.enter & syscalls.CLONE_NEWPID and not self._plan.clone & syscalls.CLONE_NEWPID:
+            self._end_survivors()
+
+    def _end_survivors(self) -> None:
+        """Where there is no pid namespace the kernel ends nobody. Who went on would be in another sandbox than those
+        that follow: with another /tmp, and without its network, which goes to the next."""
+        if not self._order:  # nobody has told us yet what they are in
+            self._survivors = True
+            return
+        for run in self._runs.values():
+            if run.ended is None and run.never is None:
+                tree.kill(self._leaf(run.leaf))
+                if not self._order["group"] and identity.ticks(run.pid) == run.ticks:
+                    _kill_group(run.pid, 9)
 
     def _make_first(self) -> None:
         """Its first process. What the host cannot give is left out, and told, but for what the task asks for by name.
@@ -623,7 +644,7 @@ class Keeper:
         """The sandbox was not finished, and nobody has been let in."""
         if self._init < 0:
             return
-        _signal.pidfd_send_signal(self._init, 9)
+        _kill_by(self._init)
         _ended(self._init, _LAST_PATIENCE)
         self._lost_init()
 
@@ -804,6 +825,7 @@ class Keeper:
 
     def _fork(self, key: _Key, place: tuple[Any, ...]) -> tuple[spawn.Child, str]:
         """A child at its gate, and its name in the ledger."""
+        self._await_dismissed(place[1])
         fork = os.urandom(4).hex()
         child = spawn.fork(
             self._place(key[0], place),
@@ -812,6 +834,16 @@ class Keeper:
             ),
         )
         return child, fork
+
+    def _await_dismissed(self, leaf: str) -> None:
+        """One that was forked for the same run, and was not needed, removes its logs: not when another has opened them.
+        Raises OSError."""
+        for pid, its in self._dismissed.items():
+            if its == leaf:
+                pidfd = os.pidfd_open(pid)
+                if not _ended(pidfd, 1):
+                    _kill_by(pidfd)
+                os.close(pidfd)
 
     def _place(self, process: int, place: tuple[Any, ...], output: int = -1) -> spawn.Place:
         order = self._order
@@ -1155,7 +1187,7 @@ class Keeper:
                 tree.kill(self._leaf(run.leaf))
                 _kill_group(run.pid, 9)
         if self._init >= 0:
-            _signal.pidfd_send_signal(self._init, 9)
+            _kill_by(self._init)
         self._kill_children()
         if not self._order["group"] and self._inherited:
             self._kill_strays()
@@ -1214,7 +1246,7 @@ class Keeper:
     def _kill_strays(self) -> None:
         """What got away from a keeper that died, where no group says whose it is: what it inherited says it."""
         for pidfd in identity.strays(self._order["env"]):
-            _signal.pidfd_send_signal(pidfd, 9)
+            _kill_by(pidfd)
 
 
 def _setting(root: str, task_id: str) -> dict[str, Any]:
@@ -1235,6 +1267,14 @@ def _ended(pidfd: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
+
+
+def _kill_by(pidfd: int) -> None:
+    """SIGKILL, to a process that somebody else may have killed and reaped."""
+    try:
+        _signal.pidfd_send_signal(pidfd, 9)
+    except ProcessLookupError:
+        pass
 
 
 def _leave_keyring() -> None:

@@ -5,15 +5,21 @@ One descriptor (an epoll) stands for all that is under way; `wake_by` says when 
 
 While a run has not been healthy yet it is asked more often than its interval says, and those extra questions count
 only where the answer is good: what waits for it to be healthy need not wait for an interval that was chosen for later.
+
+Where a task has a network of its own, its ports are asked there: on the host's 127.0.0.1 somebody else may answer.
 """
 
 from __future__ import annotations
 
+import _socket
+import os
 import select
 import signal
+import sys
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
+from sandbox import syscalls
 from thermos import paths, probes
 from thermos.core import health
 from thermos.core.fold import Checks
@@ -21,7 +27,7 @@ from thermos.core.records import Checked, Matched, Record
 from thermos.core.state import State
 from thermos.core.task import Accepted, HealthCheck
 
-from . import reading
+from . import identity, reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,11 +52,23 @@ _READERS_PATIENCE = 2.0
 #: Seconds until a reader is tried again that could not be forked.
 _AGAIN = 1.0
 
+#: Seconds for a child to make a socket, which takes it a few milliseconds.
+_TO_MAKE_A_SOCKET = 2.0
+
 
 class _Watched:
     """A run that is checked."""
 
-    def __init__(self, process: int, number: int, check: HealthCheck, hands: Hands, ports: dict[str, int]) -> None:
+    def __init__(
+        self,
+        process: int,
+        number: int,
+        check: HealthCheck,
+        hands: Hands,
+        ports: dict[str, int],
+        inside: tuple[int, int] | None,
+    ) -> None:
+        """`inside`: pid and start of a process whose network it is asked in; None: ours."""
         self.process = process
         self.number = number
         self.check = check
@@ -61,9 +79,15 @@ class _Watched:
         self.soon = _SOON
         self._hands = hands
         self._ports = ports
+        self._inside = inside
 
     def port(self, name: str) -> int:
         return int(name) if name.isdigit() else self._ports[name]
+
+    def socket(self) -> _socket.socket:
+        if self._inside is None:
+            return _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        return socket_in_the_network_of(*self._inside)
 
     def start(self, argv: list[str], output: int) -> int:
         return self._hands.aid(self.process, self.number, argv, output)
@@ -107,7 +131,8 @@ class Probes:
             return  # it has ended, and that is held back
         check = self._accepted.task.processes[process].health
         if check is not None and (process, run) not in self._watched:
-            self._watched[process, run] = _Watched(process, run, check, self._hands, self._accepted.ports)
+            inside = self._network_of(process)
+            self._watched[process, run] = _Watched(process, run, check, self._hands, self._accepted.ports, inside)
             heappush(self._due, (self._hands.now(), process, run))
         if self._patterns(process):
             self._read(process, run)
@@ -119,6 +144,13 @@ class Probes:
                 run = self._state.processes[process].run
                 if run is not None and run.state == "RUNNING":
                     self.begin(process, run.number)
+
+    def _network_of(self, process: int) -> tuple[int, int] | None:
+        """A process that has the network which the run of a process has, where that is not ours."""
+        accepted, run = self._accepted, self._state.processes[process].run
+        if accepted.task.sandbox.network in (None, "host") or accepted.isolation_mode == "none":
+            return None
+        return (run.pid, run.ticks) if run is not None and run.pid is not None and run.ticks is not None else None
 
     def end(self, process: int, run: int) -> None:
         """A run has ended: it is in the journal."""
@@ -205,6 +237,9 @@ class Probes:
         watched.counts = now >= watched.regular_at
         try:
             attempt = probes.begin(watched.check, watched)
+        except PermissionError as error:  # what makes itself unreadable, say, and is asked by a plain user
+            self._answers.append((watched, (False, f"cannot enter its network: {error.strerror}")))
+            return
         except OSError:  # no descriptor, say: that says nothing about the process
             heappush(self._due, (now + _AGAIN, watched.process, watched.number))
             return
@@ -332,3 +367,58 @@ class Probes:
             self._done.add(key)
         else:  # the host lacked something, say: the file is still there
             heappush(self._due, (self._hands.now() + _AGAIN, *key))
+
+
+def socket_in_the_network_of(pid: int, ticks: int) -> _socket.socket:
+    """A socket for TCP in the network of a process, which began at `ticks`. Raises OSError.
+
+    A socket stays in the network that it was made in. A child makes it: from the user namespace that a plain user has
+    to enter for that nobody comes back.
+    """
+    pidfd = os.pidfd_open(pid)
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        if identity.ticks(pid) != ticks:
+            raise ProcessLookupError(pid)
+        ours.settimeout(_TO_MAKE_A_SOCKET)
+        child = os.fork()
+        if not child:
+            try:
+                theirs.sendmsg(*_made_inside(pid, pidfd))
+            finally:
+                os._exit(0)
+        try:
+            theirs.close()  # or its death would not be noticed
+            return _taken(ours)
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    finally:
+        os.close(pidfd)
+        theirs.close()
+        ours.close()
+
+
+def _made_inside(pid: int, pidfd: int) -> tuple[list[bytes], list[tuple[int, int, bytes]]]:
+    """The child's message: why not, as an errno, or 0 and the socket."""
+    try:
+        if not _is_ours(pid):
+            syscalls.setns(pidfd, syscalls.CLONE_NEWNET | (syscalls.CLONE_NEWUSER if os.geteuid() else 0))
+        made = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    except OSError as error:
+        return [b"%d" % (error.errno or 0)], []
+    right = made.detach().to_bytes(4, sys.byteorder)
+    return [b"0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, right)]
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process has our network: best effort has left its own out."""
+    return os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino
+
+
+def _taken(channel: _socket.socket) -> _socket.socket:
+    said, rights, *_ = channel.recvmsg(16, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+    for _, _, right in rights:
+        return _socket.socket(fileno=int.from_bytes(right, sys.byteorder))
+    number = int(said or b"0")
+    raise OSError(number, os.strerror(number), "setns") if number else ProcessLookupError("setns")

@@ -81,22 +81,15 @@ def setting(
     if "network" in parts:
         rates = [f"{name} {rate} bit/s" for name in _RATES if (rate := task["resources"].get(name))]
         parts["network"] = ", ".join((parts["network"], *rates))
-    spec = _spec(asked, root, task_id, sandbox, user, image)
+    spec = _spec(asked, root, task_id, sandbox, image)
     strict = mode == "strict"
     made = plan(spec, tuple(parts) if strict else ())
     kernel = Kernel(os.uname().machine, os.uname().release, _landlock(asked))
     common = _privileges(asked, {}, profile)
     steps = _steps(common, kernel, user)
-    own: dict[int, Any] = {}
     everyone = _rows(common, kernel, user)
-    rows = everyone + _not_mapped(asked)
-    for number, process in enumerate(task["processes"]):
-        who = users.get(process["name"], user)
-        if any(name in process for name in _OF_A_PROCESS) or who.uid != user.uid:
-            privileges = _privileges(asked, process, profile)
-            own[number] = _steps(privileges, kernel, who, process["name"])
-            others = [each for each in _rows(privileges, kernel, who) if each not in everyone]
-            rows += [{**each, "what": f"{each['what']} of {process['name']}"} for each in others]
+    own, others = _of_processes(task, kernel, user, users, profile, everyone)
+    rows = [*everyone, *_not_mapped(asked), *others]
     words: dict[str, Any] = {
         "plan": to_words(made),
         "privileges": steps,
@@ -105,20 +98,18 @@ def setting(
         "parts": parts,
         "changes": image is not None and not asked.get("read_only"),
     }
-    lacking = [each for each in rows if each["got"] is None and _is_asked(each["what"], asked)]
-    if strict and lacking:
-        _refuse([(each["what"], each["why_not"]) for each in lacking], asked)
     if strict:
+        lacking = [each for each in rows if each["got"] is None and _is_asked(each["what"], asked)]
+        if lacking:
+            _refuse([(each["what"], each["why_not"]) for each in lacking], asked)
         _try_privileges(task, own, steps, user, users, group or {})
-    if strict and parts:
-        for volume in spec.volumes:
-            if f"{volume.target}/".startswith(f"{spec.sandbox}/") and not os.path.lexists(volume.target):
-                _refuse([(f"volume {volume.target}", "it lies in the sandbox directory, and is not there")], asked)
-        if image is not None:
-            spec.root = _in_memory(image)  # there is no directory yet for what it changes
-        if spec.sandbox and not os.path.isdir(sandbox):
-            spec.sandbox = place
-        _rehearse(plan(spec, tuple(parts)), words, asked)
+        if parts:
+            _look_for_targets(spec, asked)
+            if image is not None:
+                spec.root = _in_memory(image)  # there is no directory yet for what it changes
+            if spec.sandbox and not os.path.isdir(sandbox):
+                spec.sandbox = place
+            _rehearse(plan(spec, tuple(parts)), words, asked)
     return Setting(words, parts, rows)
 
 
@@ -132,7 +123,7 @@ def write(directory: str, words: Mapping[str, Any]) -> None:
 # -- what is seen
 
 
-def _spec(asked: Mapping[str, Any], root: str, task_id: str, sandbox: str, user: User, image: Any) -> Spec:
+def _spec(asked: Mapping[str, Any], root: str, task_id: str, sandbox: str, image: Any) -> Spec:
     wanted: Mapping[str, bool] = asked.get("namespaces", {})
     names = [name for name in DEFAULT_NAMESPACES if wanted.get(name, True)]
     names += [name for name in ("time", "user") if wanted.get(name, False)]
@@ -300,6 +291,13 @@ def field_of(part: str) -> str:
 _PROCESS_FIELDS = {"rlimit": "rlimits", "cpus": "affinity", "scheduling": "scheduler"}
 
 
+def _look_for_targets(spec: Spec, asked: Mapping[str, Any]) -> None:
+    """What is mounted in the sandbox directory is mounted on something, and nothing is made there for it."""
+    for volume in spec.volumes:
+        if f"{volume.target}/".startswith(f"{spec.sandbox}/") and not os.path.lexists(volume.target):
+            _refuse([(f"volume {volume.target}", "it lies in the sandbox directory, and is not there")], asked)
+
+
 def _rehearse(made: Any, words: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Make the sandbox once, in a child that leaves nothing behind: what cannot be had is refused before it starts."""
     from sandbox.rehearse import rehearse
@@ -358,6 +356,29 @@ def _privileges(asked: Mapping[str, Any], process: Mapping[str, Any], profile: o
         cpus=process.get("affinity"),
         scheduling=process.get("scheduler"),
     )
+
+
+def _of_processes(
+    task: Mapping[str, Any],
+    kernel: Kernel,
+    user: User,
+    users: Mapping[str, User],
+    profile: object,
+    everyone: list[Row],
+) -> tuple[dict[int, Any], list[Row]]:
+    """Of processes with privileges of their own, or another user: by their numbers, the steps; and the rows that are
+    not those of `everyone`. Raises CannotAccept for what makes no sense."""
+    asked: Mapping[str, Any] = task.get("sandbox", {})
+    own: dict[int, Any] = {}
+    rows: list[Row] = []
+    for number, process in enumerate(task["processes"]):
+        who = users.get(process["name"], user)
+        if any(name in process for name in _OF_A_PROCESS) or who.uid != user.uid:
+            privileges = _privileges(asked, process, profile)
+            own[number] = _steps(privileges, kernel, who, process["name"])
+            others = [each for each in _rows(privileges, kernel, who) if each not in everyone]
+            rows += [{**each, "what": f"{each['what']} of {process['name']}"} for each in others]
+    return own, rows
 
 
 def _limit(number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from .kind import Change, Figure, Limit, keyed, pressure, refused, whole
+from .kind import Change, Figure, Limit, above, keyed, pressure, refused, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,23 +93,10 @@ def _refused(limits: Limits) -> list[Change]:
     return [refused("cpu_burst", asked, "a burst goes beyond a limit of processor time, and there is none")]
 
 
-#: Groups within one another, at the most that anybody looks at.
-_DEEPEST = 32
-
-
 def _above(place: Place) -> int:
     """Microseconds of a period that version 1 leaves to a group: the least that those above it have; -1: any."""
-    least = -1
-    for depth in range(1, _DEEPEST):
-        try:
-            quota = int(place.read(f"{'../' * depth}{V1_QUOTA}"))
-            if quota >= 0:
-                period = int(place.read(f"{'../' * depth}{V1_PERIOD}"))
-                theirs = max(quota * PERIOD // period, SMALLEST)
-                least = theirs if least < 0 else min(least, theirs)
-        except OSError:
-            break
-    return least
+    quotas = zip(map(int, above(place, V1_QUOTA)), map(int, above(place, V1_PERIOD)), strict=False)
+    return min((max(quota * PERIOD // period, SMALLEST) for quota, period in quotas if quota >= 0), default=-1)
 
 
 def _lowered(place: Place, most: int) -> list[tuple[str, str]]:
@@ -149,9 +136,8 @@ def v1(limits: Limits, place: Place) -> list[Change]:
     if limits.cpu_burst and _unlimited(limits, shown(place.read)):
         changes = _refused(limits)
     else:
-        changes = _changes(
-            limits, quota, V1_BURST, shown, most, passing=True
-        )  # a group that was removed just now still counts
+        # Passing: a group below that was removed just now still counts.
+        changes = _changes(limits, quota, V1_BURST, shown, most, passing=True)
     if limits.cpu_weight is not None:
 
         def weighs(read: Read) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from .kind import Change, Figure, Limit, refused
+from .kind import Change, Figure, Limit, above, refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 #: Of both versions. EFFECTIVE is version 2's: what is left of it where the group above has less.
 CPUS, MEMS = "cpuset.cpus", "cpuset.mems"
 EFFECTIVE = ".effective"
-
-#: Groups within one another, at the most that anybody looks at.
-_DEEPEST = 32
 
 _FIELDS = {"cpus": CPUS, "mems": MEMS}
 _REASONS = {
@@ -79,13 +76,8 @@ def v1(limits: Limits, place: Place) -> list[Change]:
 def _within(place: Place, file: str, wanted: set[int]) -> set[int]:
     """Those that the group above has, where it has some of them: so it is in version 2. Those that the host does not
     have, as its uppermost group says, are left in, for the kernel to refuse."""
-    above: list[set[int]] = []
-    for depth in range(1, _DEEPEST):
-        try:
-            above.append(parse(place.read(f"{'../' * depth}{file}")))
-        except OSError:
-            break
-    return above[0] & wanted or wanted if above and wanted <= above[-1] else wanted
+    theirs = [parse(text) for text in above(place, file)]
+    return theirs[0] & wanted or wanted if theirs and wanted <= theirs[-1] else wanted
 
 
 def _in_order(place: Place, file: str, wanted: set[int]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from .kind import Change, Figure, Limit, refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sandbox.spec import Limits
 
@@ -83,7 +83,8 @@ def _wanted(asked: Iterable[str], place: Place) -> Rules:
     return parse("\n".join(lines))
 
 
-def v1(limits: Limits, place: Place) -> list[Change]:
+def _changes(limits: Limits, place: Place, change: Callable[[str, Rules], Change]) -> list[Change]:
+    """`change`: from how it was asked, for people, and the rules that were meant."""
     if limits.devices is None:
         return []
     asked = ", ".join(("harmless ones", *limits.devices))
@@ -91,12 +92,18 @@ def v1(limits: Limits, place: Place) -> list[Change]:
         wanted = _wanted(limits.devices, place)
     except ValueError as error:
         return [refused("devices", asked, str(error))]
+    return [change(asked, wanted)]
 
+
+def v1(limits: Limits, place: Place) -> list[Change]:
     def got(read: Read) -> str:
         text = read(LIST)
         return "all" if text == _ALL else _said(parse(text))
 
-    return [Change([Limit("devices", asked, got)], _writes(place, wanted), reasons=_REASONS, undo=_undo)]
+    def change(asked: str, wanted: Rules) -> Change:
+        return Change([Limit("devices", asked, got)], _writes(place, wanted), reasons=_REASONS, undo=_undo)
+
+    return _changes(limits, place, change)
 
 
 def _writes(place: Place, wanted: Rules) -> list[tuple[str, str]]:
@@ -115,17 +122,13 @@ def _undo(file: str, text: str, before: str) -> tuple[str, str]:
 
 
 def v2(limits: Limits, place: Place) -> list[Change]:
-    if limits.devices is None:
-        return []
-    asked = ", ".join(("harmless ones", *limits.devices))
-    try:
-        wanted = _wanted(limits.devices, place)
-    except ValueError as error:
-        return [refused("devices", asked, str(error))]
-    said = _said(wanted)
-    program = [(PROGRAM, "\n".join(_less(wanted, {})))]
-    reasons = {errno.EPERM: "version 2 of cgroups does it by a BPF program, which takes root"}
-    return [Change([Limit("devices", asked, lambda read: said)], program, reasons=reasons, undo=_never)]
+    def change(asked: str, wanted: Rules) -> Change:
+        said = _said(wanted)
+        program = [(PROGRAM, "\n".join(_less(wanted, {})))]
+        reasons = {errno.EPERM: "version 2 of cgroups does it by a BPF program, which takes root"}
+        return Change([Limit("devices", asked, lambda read: said)], program, reasons=reasons, undo=_never)
+
+    return _changes(limits, place, change)
 
 
 def _never(file: str, text: str, before: str) -> None:

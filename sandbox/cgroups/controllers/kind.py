@@ -9,7 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Protocol
 
     from sandbox.spec import Limits
@@ -92,6 +92,19 @@ class Change:
 
 def _as_before(file: str, text: str, before: str) -> tuple[str, str]:
     return file, before or "\n"  # a write of nothing never reaches the kernel
+
+
+#: A row sees no more groups within one another than these: of a group that is not there each has another above it.
+_DEEPEST = 32
+
+
+def above(place: Place, file: str) -> Iterator[str]:
+    """What a file holds in the groups above one, the nearest first, as far as the kernel shows them."""
+    for depth in range(1, _DEEPEST):
+        try:
+            yield place.read(f"{'../' * depth}{file}")
+        except OSError:
+            return
 
 
 def refused(field: str, asked: str, why: str) -> Change:

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from sandbox.disk.usage import Disk
+
+    class Watch(Protocol):
+        """Looks at one disk, whenever there may be something new."""
+
+        @property
+        def fd(self) -> int:
+            """Becomes readable when something happened; -1: nothing tells, and only looking does."""
+            ...
+
+        def look(self) -> Figure:
+            """Raises OSError where the disk is not there, or no more."""
+            ...
+
+        def rest(self, figure: Figure) -> float:
+            """Seconds after a look until the next one makes sense."""
+            ...
+
+        def heard(self) -> None:
+            """Take from `fd` all there is. Called where there is one, and it is readable."""
+            ...
+
+        def close(self) -> None: ...
+
+
+#: What a file system gives out at once, in bytes, and so what a limit of its own is rounded up to.
+BLOCK = 4096
+
+#: Of a limit: from this share on a watch that nobody tells anything looks more often.
+NEAR = 0.9
 
 
 class CannotLimit(Exception):
@@ -18,7 +50,10 @@ class CannotLimit(Exception):
 
 
 class Figure:
-    """What a look at a disk found. `reached`: why the limit counts as reached; "" while it does not."""
+    """What a look at a disk found: `bytes`, `files` and directories, and of these `unread`, which may hold more.
+
+    `reached`: why the limit counts as reached; "" while it does not.
+    """
 
     __slots__ = ("bytes", "files", "reached", "unread")
 
@@ -29,30 +64,10 @@ class Figure:
         self.unread = unread
 
 
-class Watch:
-    """Looks at one disk, whenever there may be something new.
-
-    `fd`: becomes readable when something happened, to be told `heard` then; -1: nothing tells, and only looking does.
-    """
-
-    fd: int = -1
-
-    def look(self) -> Figure:
-        raise NotImplementedError
-
-    def rest(self, figure: Figure) -> float:
-        """Seconds after a look until the next one makes sense."""
-        raise NotImplementedError
-
-    def heard(self) -> None:
-        """Take from `fd` all there is."""
-
-    def close(self) -> None:
-        raise NotImplementedError
-
-
 class Kind:
-    """`begin(disk, place, note)` sets the limit, puts what it needs to know into `disk`, and calls `note` before it
+    """A way to limit a directory. `stage` is one of `sandbox.disk.records`.
+
+    `begin(disk, place, note)` sets the limit, puts what it needs to know into `disk`, and calls `note` before it
     does anything that would stay; `place` is its holder's directory among the records. Raises CannotLimit or
     OSError: whatever it then has left, `end` takes away.
 
@@ -81,6 +96,16 @@ class Kind:
         self.again = again
         self.end = end
         self.watch = watch
+
+
+def in_blocks(limit: int) -> int:
+    """Bytes rounded up to whole blocks."""
+    return -(-limit // BLOCK) * BLOCK
+
+
+def open_directory(path: str) -> int:
+    """A descriptor of a directory itself: of no other by way of a link. Raises OSError."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def reached(used: int, limit: int, files: int, most: int | None) -> str:

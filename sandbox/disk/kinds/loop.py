@@ -19,12 +19,12 @@ import stat
 import subprocess
 import time
 
-from sandbox import syscalls
+from sandbox import durable, syscalls
 from sandbox.disk import calls
 from sandbox.disk.records import COPIED, COPYING, KEPT, MAKING
 from sandbox.disk.usage import usage
 
-from .kind import CannotLimit, Figure, Kind, Watch, reached
+from .kind import BLOCK, CannotLimit, Figure, Kind, in_blocks, open_directory, reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from sandbox.disk.usage import Disk
 
-_BLOCK = 4096
 _GROUP = 128 << 20  # bytes of a block group of ext4 with such blocks
 _INODE = 256
 _SPARE_INODES = 16  # its own, and one for each rounding
@@ -64,7 +63,7 @@ def _begin(disk: Disk, place: str, note: Callable[[], None]) -> None:
     if not os.path.exists("/dev/loop-control"):
         raise CannotLimit("there is no /dev/loop-control", "modprobe loop")
     _program("mkfs.ext4")
-    fd = os.open(disk["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = open_directory(disk["directory"])
     try:
         if os.listdir(fd):
             raise CannotLimit(
@@ -72,7 +71,7 @@ def _begin(disk: Disk, place: str, note: Callable[[], None]) -> None:
             )
         if _is_mount(disk["directory"]):
             raise CannotLimit(f"{disk['directory']} is a mount itself", "take a directory in it")
-        disk["limit"] = -(-disk["limit"] // _BLOCK) * _BLOCK
+        disk["limit"] = in_blocks(disk["limit"])
         identity = os.urandom(16)
         disk["uuid"] = "-".join(identity[at:to].hex() for at, to in ((0, 4), (4, 6), (6, 8), (8, 10), (10, 16)))
         # What ext4 makes of it for statvfs: to be recognized by who reads the figure, whatever device it is on.
@@ -110,7 +109,7 @@ def _make(disk: Disk, image: str) -> None:
     finally:
         os.close(fd)
     _run(
-        _program("mkfs.ext4"), "-q", "-F", "-b", str(_BLOCK), "-I", str(_INODE), "-N", str(inodes), "-m", "0",
+        _program("mkfs.ext4"), "-q", "-F", "-b", str(BLOCK), "-I", str(_INODE), "-N", str(inodes), "-m", "0",
         "-O", "^has_journal,^resize_inode", "-U", disk.get("uuid", "random"), image,
     )  # fmt: skip
 
@@ -122,10 +121,10 @@ def _size(limit: int, inodes: int) -> int:
     keeps for its own in emergencies, a fiftieth and at most 4096 blocks (ext4_calculate_resv_clusters).
     """
     groups = limit // _GROUP + 2
-    table = groups * 64 // _BLOCK + 1
-    own = inodes * _INODE * 9 // 8 + groups * _BLOCK * (3 + table)
-    kept = min(limit // 50 + _BLOCK, 4096 * _BLOCK)
-    return -(-(limit + own + kept + 64 * _BLOCK) // _BLOCK) * _BLOCK
+    table = groups * 64 // BLOCK + 1
+    own = inodes * _INODE * 9 // 8 + groups * BLOCK * (3 + table)
+    kept = min(limit // 50 + BLOCK, 4096 * BLOCK)
+    return in_blocks(limit + own + kept + 64 * BLOCK)
 
 
 def _mount(disk: Disk, image: str, directory: int) -> None:
@@ -150,14 +149,14 @@ def _hold_exactly(disk: Disk, number: int) -> None:
     blocks = os.statvfs(disk["directory"]).f_blocks
     try:
         with open(f"/sys/fs/ext4/loop{number}/reserved_clusters", "w", encoding="ascii") as file:
-            file.write(str(max(0, blocks - _UPPERMOST - disk["limit"] // _BLOCK)))
+            file.write(str(max(0, blocks - _UPPERMOST - disk["limit"] // BLOCK)))
     except OSError:
         pass
 
 
 def _furnish(disk: Disk, before: os.stat_result) -> None:
     """As the directory was: its owner, its mode; and empty."""
-    root = os.open(disk["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    root = open_directory(disk["directory"])
     try:
         if os.fstatvfs(root).f_fsid != disk.get("fsid"):
             raise CannotLimit(f"{disk['directory']} was exchanged for another directory meanwhile")
@@ -195,7 +194,7 @@ def _again(disk: Disk, place: str, stage: str) -> None:
         user = _user_of(image)
     if user:
         raise CannotLimit(f"{image} is in use by {user}, and mounted elsewhere", "do it in that mount namespace")
-    fd = os.open(disk["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = open_directory(disk["directory"])
     try:
         _see_to(image)
         _mount(disk, image, fd)
@@ -204,8 +203,12 @@ def _again(disk: Disk, place: str, stage: str) -> None:
 
 
 def _below(directory: str) -> int:
-    """A descriptor of what is under the mount."""
-    above = calls.below_mounts(os.path.dirname(directory))
+    """A descriptor of what is under the mount: in a copy of the mount above, what is mounted below that is not."""
+    seen = os.open(os.path.dirname(directory), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        above = syscalls.clone_tree(seen, recursive=False)
+    finally:
+        os.close(seen)
     try:
         return os.open(os.path.basename(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
     finally:
@@ -286,7 +289,7 @@ def _bring_out(disk: Disk, place: str, stage: str, note: Callable[[str], None]) 
         note(COPYING)
         why = _copy(directory, target)
         if not why:
-            calls.sync(target)
+            durable.write_back(target)
             note(COPIED)
         elif ours:
             _clear(target)
@@ -348,7 +351,7 @@ def _run(*command: str) -> None:
 # -- watch
 
 
-class _Watch(Watch):
+class _Watch:
     """The kernel says when something is written in this file system (fanotify), and only then is there a look at it.
 
     Then not again for a while, however much is written: a look is one statvfs (3 us), so a writing task costs four

@@ -4,8 +4,8 @@ A project is a number that a directory hands on to whatever is made in it; a num
 counts nothing for it. So the kernel is the register of numbers, and a number whose files are still there (a task
 that is over, say) is never given to anybody else. The record says whose it was.
 
-The owner of a file may give it another number, outside of user namespaces: `ESCAPES` are the system calls that a
-seccomp filter has to refuse where this limit is to hold against a hostile program.
+The owner of a file may give it another number, outside of user namespaces. Where this limit is to hold against a
+hostile program a seccomp filter has to refuse the calls that do it, as `sandbox.seccomp.default` does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 from sandbox.disk import calls, quota_warnings
 from sandbox.disk.records import ENDED
 
-from .kind import CannotLimit, Figure, Kind, Watch, reached
+from .kind import NEAR, CannotLimit, Figure, Kind, in_blocks, open_directory, reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 #: Numbers that are ours, far from those that people write into /etc/projid.
 RANGE = range(0x54000000, 0x54100000)
-
-#: ioctl requests (their lower 32 bits), and since Linux 6.17 the call file_setattr, by which a file leaves its project:
-#: FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS.
-ESCAPES = (0x401C5820, 0x40086602, 0x40046602)
-
-_BLOCK = 4096
 
 #: The directory belongs to its project as well.
 _ITSELF = 1
@@ -46,10 +40,10 @@ _REMEDY = (
 def _begin(disk: Disk, place: str, note: Callable[[], None]) -> None:
     if os.geteuid():
         raise CannotLimit("a quota is set by root", "run it as root")
-    fd = os.open(disk["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = open_directory(disk["directory"])
     try:
         _check(fd, disk["directory"])
-        disk["limit"] = -(-disk["limit"] // _BLOCK) * _BLOCK
+        disk["limit"] = in_blocks(disk["limit"])
         disk["was"] = calls.project_of(fd)
         for _ in range(_TRIES):
             number = RANGE[int.from_bytes(os.urandom(4), "little") % len(RANGE)]
@@ -92,7 +86,7 @@ def _check(fd: int, directory: str) -> None:
 
 
 def _again(disk: Disk, place: str, stage: str) -> None:
-    fd = os.open(disk["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = open_directory(disk["directory"])
     try:
         if "project" not in disk or calls.project_of(fd) != disk["project"]:
             raise CannotLimit(f"{disk['directory']} does not belong to its project any more")
@@ -109,7 +103,7 @@ def _end(disk: Disk, place: str, stage: str, note: Callable[[str], None]) -> str
     """The limit goes, the number stays with the files: giving it back would take a walk over all of them."""
     number = disk.get("project", 0)
     try:
-        fd = os.open(disk["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_directory(disk["directory"])
     except FileNotFoundError:
         return _end_of_removed(disk, number, note)
     try:
@@ -147,7 +141,7 @@ def _end_of_removed(disk: Disk, number: int, note: Callable[[str], None]) -> str
     return ""
 
 
-class _Watch(Watch):
+class _Watch:
     """The kernel says on a netlink socket when it has refused something, or let pass what it may not refuse.
 
     Nothing is looked at meanwhile: a figure costs whoever wants it one system call, see `usage`. Only where the
@@ -164,8 +158,7 @@ class _Watch(Watch):
         self._project = disk.get("project", 0)
         self._refused = ""
         self._socket = quota_warnings.listen()
-        if self._socket is not None:
-            self.fd = self._socket.fileno()
+        self.fd = -1 if self._socket is None else self._socket.fileno()
 
     def look(self) -> Figure:
         known = calls.quota(self._directory, self._project)
@@ -176,7 +169,7 @@ class _Watch(Watch):
     def rest(self, figure: Figure) -> float:
         if self._socket is not None:
             return 0.0
-        return self._NEAR if figure.bytes >= 0.9 * self._disk["limit"] else self._FAR
+        return self._NEAR if figure.bytes >= NEAR * self._disk["limit"] else self._FAR
 
     def heard(self) -> None:
         assert self._socket is not None

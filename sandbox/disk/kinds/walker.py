@@ -13,7 +13,7 @@ import time
 from sandbox.disk import records
 from sandbox.disk.walk import DEEPEST, TooDeep, Tree
 
-from .kind import CannotLimit, Figure, Kind, Watch, reached
+from .kind import NEAR, CannotLimit, Figure, Kind, open_directory, reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def _begin(disk: Disk, place: str, note: Callable[[], None]) -> None:
     try:
-        os.close(os.open(disk["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        os.close(open_directory(disk["directory"]))
     except OSError as error:
         raise CannotLimit(f"{disk['directory']} cannot be read: {error.strerror}") from None
     note()
@@ -38,7 +38,7 @@ def _end(disk: Disk, place: str, stage: str, note: Callable[[str], None]) -> str
     return ""
 
 
-class _Watch(Watch):
+class _Watch:
     """It looks each second, or as seldom as that it takes 2 % of a processor: the files of a directory do not tell when
     they grow. inotify would, with a watch for each directory, of which a user has few (8192 on many hosts), and says
     nothing of what is written through a mapping.
@@ -46,6 +46,8 @@ class _Watch(Watch):
 
     _LEAST, _LEAST_NEAR, _MOST = 1.0, 0.25, 60.0  # seconds
     _SHARE = 50
+
+    fd = -1
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -78,8 +80,11 @@ class _Watch(Watch):
             pass  # the limit was taken away
 
     def rest(self, figure: Figure) -> float:
-        least = self._LEAST_NEAR if figure.bytes >= 0.9 * self._disk["limit"] else self._LEAST
+        least = self._LEAST_NEAR if figure.bytes >= NEAR * self._disk["limit"] else self._LEAST
         return min(max(least, self._SHARE * self._took), self._MOST)
+
+    def heard(self) -> None:
+        """Nothing tells it anything."""
 
     def close(self) -> None:
         self._tree.close()

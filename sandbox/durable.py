@@ -9,7 +9,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def write_back(fd: int) -> None:
-    """All that was written to the file system of an open file: one call, where a layer has thousands of files.
+    """All that was written to the file system of an open file: one call, where it may be thousands of files.
 
     Raises OSError.
     """
