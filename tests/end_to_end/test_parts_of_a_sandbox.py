@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +45,15 @@ def test_without_one_of_the_places_for_temporary_files_the_rest_is_private(progr
     assert {what: rows[what]["got"] for what in ("pid", "mount", "/tmp", "/proc")} == dict.fromkeys(
         ("pid", "mount", "/tmp", "/proc"), "private"
     )
+
+
+def test_the_doctor_is_not_in_its_own_way_where_nothing_else_hides_its_directory() -> None:
+    root = Path(f"/srv/test-doctor-{os.getpid()}")  # in /tmp a sandbox gets new directories on the way
+    root.mkdir(mode=0o755)
+    try:
+        thermos = str(Path(sys.executable).with_name("thermos"))
+        done = subprocess.run([thermos, "doctor", "--json", "--root", str(root)], capture_output=True, text=True)
+        facts = {fact["what"]: fact for fact in json.loads(done.stdout)}
+        assert facts["id-mapped mounts"]["works"], facts["id-mapped mounts"]["why_not"]
+    finally:
+        shutil.rmtree(root)

@@ -60,6 +60,7 @@ def _place(root: str) -> tuple[str, int]:
         place = tempfile.mkdtemp(prefix=_PREFIX, dir=root)
         lock = _locked(place)
         if lock is not None:
+            os.fchmod(lock, 0o711)  # as those of tasks: who is root in a user namespace only has to get through
             return place, lock
 
 
