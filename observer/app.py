@@ -127,8 +127,6 @@ class Observer:
             if process is not None and process not in (each.name for each in status.processes):
                 raise NotFound(f"cannot find process {process}: task {task.task_id} has none of that name")
             health, why = health_of(status, process)
-            if status.paused and health == "healthy":
-                health, why = "unhealthy", "the task is paused, and answers nobody: unpause it"
         answer = {"task_id": task.task_id, "process": process, "health": health, "why": why}
         return _json(answer, 200 if health == "healthy" else 503)
 

@@ -220,6 +220,27 @@ class Program:
             time.sleep(0.003)
 
 
+# -- a task, what came of it, and what it got
+
+
+def process(cmdline: str, name: str = "p", **fields: Any) -> dict[str, Any]:
+    """One that is tried again without waiting."""
+    return {"name": name, "cmdline": cmdline, "min_duration": 0, **fields}
+
+
+def ran(program: Program, *processes: dict[str, Any], **task: Any) -> int:
+    """The exit status of `run`."""
+    return program.begin(list(processes), **task).wait()
+
+
+def rows(program: Program) -> dict[str, dict[str, Any]]:
+    """Asked versus got, by what it is about."""
+    return {row["what"]: row for row in program.status()["isolation"]}
+
+
+# -- this host
+
+
 def _python_for_all() -> str:
     """A Python that every user may execute; the virtual environment's may be under somebody's home."""
     for python in (os.path.realpath(sys.executable), "/usr/bin/python3"):

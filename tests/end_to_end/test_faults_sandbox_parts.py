@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from deadline import until
-from real_program import AWAIT, RAN, Program, gone, groups, networks
+from real_program import AWAIT, RAN, Program, gone, groups, networks, process, rows
 
 from sandbox.cgroups import tree
 from sandbox.disk import limit
@@ -26,14 +26,6 @@ from thermos.core import records as r
 from thermos.runtime import control, ground, images, programs
 
 pytestmark = pytest.mark.root
-
-
-def process(cmdline: str, name: str = "p", **fields: Any) -> dict[str, Any]:
-    return {"name": name, "cmdline": cmdline, "min_duration": 0, **fields}
-
-
-def rows(program: Program) -> dict[str, dict[str, Any]]:
-    return {row["what"]: row for row in program.status()["isolation"]}
 
 
 def an_image(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from deadline import until
-from real_program import AWAIT, RAN, Program
+from real_program import AWAIT, RAN, Program, ran, rows
 
 from thermos.core import records as r
 
@@ -18,14 +18,6 @@ pytestmark = pytest.mark.root
 
 def process(name: str = "p", cmdline: str = RAN, **fields: Any) -> dict[str, Any]:
     return {"name": name, "cmdline": cmdline, "min_duration": 0, **fields}
-
-
-def ran(program: Program, *processes: dict[str, Any], **task: Any) -> int:
-    return program.begin(list(processes), **task).wait()
-
-
-def isolation(program: Program) -> dict[str, dict[str, Any]]:
-    return {row["what"]: row for row in program.status()["isolation"]}
 
 
 # -- who and where
@@ -128,10 +120,10 @@ def test_each_run_of_a_process_has_its_own_limits_within_the_tasks(program: Prog
     runs = program.runs()
     assert [(each["exit"]["signal"], each["exit"]["oom"]) for each in runs["eat"]] == [("SIGKILL", True)] * 2
     assert [each["state"] for each in runs["other"]] == ["SUCCESS"]
-    rows = isolation(program)
-    assert rows["memory of eat"]["asked"] == "64 MiB"
-    assert rows["memory of eat"]["got"].startswith("64 MiB (cgroup v")
-    assert rows["pids of eat"]["got"].startswith("30 (cgroup v")
+    got = rows(program)
+    assert got["memory of eat"]["asked"] == "64 MiB"
+    assert got["memory of eat"]["got"].startswith("64 MiB (cgroup v")
+    assert got["pids of eat"]["got"].startswith("30 (cgroup v")
 
 
 def test_a_fork_bomb_in_one_process_leaves_the_others_alone(program: Program) -> None:
@@ -148,7 +140,7 @@ def test_what_a_process_asks_for_and_the_host_cannot_give_is_refused_by_name_or_
     run = program.begin([asks], "--isolation", "none")
     out, err = run.communicate()
     assert (run.returncode, out) == (0, ""), err
-    assert isolation(program)["memory of p"] == {
+    assert rows(program)["memory of p"] == {
         "what": "memory of p",
         "asked": "64 MiB",
         "got": None,

@@ -9,24 +9,12 @@ from typing import Any
 
 import pytest
 from deadline import until
-from real_program import AWAIT, RAN, Program, gone
+from real_program import AWAIT, RAN, Program, gone, process, ran, rows
 from test_sandbox_of_a_task import an_image
 
 from thermos.core import records as r
 
 pytestmark = pytest.mark.root  # to become that user
-
-
-def process(cmdline: str, name: str = "p", **fields: Any) -> dict[str, Any]:
-    return {"name": name, "cmdline": cmdline, "min_duration": 0, **fields}
-
-
-def ran(program: Program, *processes: dict[str, Any], **task: Any) -> int:
-    return program.begin(list(processes), **task).wait()
-
-
-def rows(program: Program) -> dict[str, dict[str, Any]]:
-    return {row["what"]: row for row in program.status()["isolation"]}
 
 
 def refused(program: Program, **task: Any) -> str:

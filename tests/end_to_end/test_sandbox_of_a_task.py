@@ -9,25 +9,12 @@ import shutil
 import socket
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from deadline import until
-from real_program import AWAIT, Program, networks
+from real_program import AWAIT, Program, networks, process, ran, rows
 
 pytestmark = pytest.mark.root
-
-
-def process(cmdline: str, name: str = "p", **fields: Any) -> dict[str, Any]:
-    return {"name": name, "cmdline": cmdline, "min_duration": 0, **fields}
-
-
-def ran(program: Program, *processes: dict[str, Any], **task: Any) -> int:
-    return program.begin(list(processes), **task).wait()
-
-
-def rows(program: Program) -> dict[str, dict[str, Any]]:
-    return {row["what"]: row for row in program.status()["isolation"]}
 
 
 # -- what is seen

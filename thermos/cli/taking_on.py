@@ -8,6 +8,7 @@ import select
 import time
 
 from thermos import paths
+from thermos.config.schema import PRIVILEGES
 from thermos.config.templates import port_variable
 from thermos.formats import TaskFileError, load
 from thermos.runtime import accept, limits
@@ -271,11 +272,8 @@ def _not_enforced(task: dict[str, Any], mode: str) -> list[dict[str, Any]]:
     asked = [f"sandbox.{name}" for name in task.get("sandbox", {})]
     asked += [name for name in ("disk", "egress", "ingress") if task["resources"].get(name) is not None]
     for process in task["processes"]:
-        asked += [f"{name} of {process['name']}" for name in _PRIVILEGES if name in process]
+        asked += [f"{name} of {process['name']}" for name in PRIVILEGES if name in process]
     return [limits.row(what, "asked for", None, "isolation is none") for what in asked]
-
-
-_PRIVILEGES = ("capabilities", "rlimits", "nice", "ionice", "scheduler", "affinity", "oom_score_adj")
 
 
 def _at_once(processes: int, max_concurrency: int, watched: int) -> int:

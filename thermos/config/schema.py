@@ -240,6 +240,23 @@ HEALTH = Record(
     finish_check,
 )
 
+#: What a process may ask for of what processes may do.
+PRIVILEGES = {
+    "capabilities": Field(ListOf(Capability(), "a capability or a list of them", or_one=True), omit=True),
+    "rlimits": Field(RLIMITS, omit=True),
+    "nice": Field(Whole(-20, 19), omit=True),
+    "ionice": Field(
+        Shaped("(?:idle|(?:best-effort|realtime)(?::[0-7])?)", "idle, best-effort:LEVEL or realtime:LEVEL, 0 to 7"),
+        omit=True,
+    ),
+    "scheduler": Field(
+        Shaped("(?:other|batch|idle|(?:fifo|rr):[1-9][0-9]?)", "other, batch, idle, fifo:1 to 99 or rr:1 to 99"),
+        omit=True,
+    ),
+    "affinity": Field(CPU_LIST, omit=True),
+    "oom_score_adj": Field(Whole(-1000, 1000), omit=True),
+}
+
 PROCESS = Record(
     "a process",
     {
@@ -263,19 +280,7 @@ PROCESS = Record(
         "cwd": Field(Text(may_be_empty=False), omit=True),
         "user": Field(NAME, omit=True),
         "resources": Field(WITHIN, omit=True),
-        "capabilities": Field(ListOf(Capability(), "a capability or a list of them", or_one=True), omit=True),
-        "rlimits": Field(RLIMITS, omit=True),
-        "nice": Field(Whole(-20, 19), omit=True),
-        "ionice": Field(
-            Shaped("(?:idle|(?:best-effort|realtime)(?::[0-7])?)", "idle, best-effort:LEVEL or realtime:LEVEL, 0 to 7"),
-            omit=True,
-        ),
-        "scheduler": Field(
-            Shaped("(?:other|batch|idle|(?:fifo|rr):[1-9][0-9]?)", "other, batch, idle, fifo:1 to 99 or rr:1 to 99"),
-            omit=True,
-        ),
-        "affinity": Field(CPU_LIST, omit=True),
-        "oom_score_adj": Field(Whole(-1000, 1000), omit=True),
+        **PRIVILEGES,
         "matrix": Field(Matrix(), omit=True),
     },
     finish_commands,

@@ -122,6 +122,8 @@ def health_of(task: TaskStatus, process: str | None = None) -> tuple[Health, str
             return "unhealthy", f"process {one.name} is {one.state}" + (f": {last.cause}" if last else "")
         if one.health == "unknown" and one.state == "RUNNING":
             return "unknown", f"process {one.name} has passed no health check yet"
+    if task.paused:
+        return "unhealthy", "the task is paused, and answers nobody: unpause it"
     return "healthy", f"the task is {task.state}"
 
 

@@ -22,6 +22,7 @@ from sandbox.privileges.asked import Landlock, Privileges
 from sandbox.privileges.kind import Kernel, Refused
 from sandbox.spec import Root, Spec, Users, Volume
 from thermos import paths
+from thermos.config.schema import PRIVILEGES
 
 from .accept import CannotAccept, cannot_enforce
 from .limits import row
@@ -328,8 +329,6 @@ def _asking(part: str, asked: Mapping[str, Any]) -> str:
 
 # -- what may be done
 
-_OF_A_PROCESS = ("capabilities", "rlimits", "nice", "ionice", "scheduler", "affinity", "oom_score_adj")
-
 
 def _privileges(asked: Mapping[str, Any], process: Mapping[str, Any], profile: object) -> Privileges:
     capabilities = process.get("capabilities")
@@ -373,7 +372,7 @@ def _of_processes(
     rows: list[Row] = []
     for number, process in enumerate(task["processes"]):
         who = users.get(process["name"], user)
-        if any(name in process for name in _OF_A_PROCESS) or who.uid != user.uid:
+        if any(name in process for name in PRIVILEGES) or who.uid != user.uid:
             privileges = _privileges(asked, process, profile)
             own[number] = _steps(privileges, kernel, who, process["name"])
             others = [each for each in _rows(privileges, kernel, who) if each not in everyone]
@@ -413,7 +412,7 @@ def _try_privileges(
     group: Mapping[str, str],
 ) -> None:
     """What processes ask for by name, tried in a child: refused before anything starts."""
-    asked = [number for number in own if any(name in task["processes"][number] for name in _OF_A_PROCESS)]
+    asked = [number for number in own if any(name in task["processes"][number] for name in PRIVILEGES)]
     if not asked and "landlock" not in task.get("sandbox", {}):
         return
     from sandbox.privileges import trial
