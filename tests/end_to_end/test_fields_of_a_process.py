@@ -128,10 +128,10 @@ def test_each_run_of_a_process_has_its_own_limits_within_the_tasks(program: Prog
 
 def test_a_fork_bomb_in_one_process_leaves_the_others_alone(program: Program) -> None:
     bomb = process("bomb", ":(){ :|:& };:; sleep 0.3", resources={"pids": 20}, ephemeral=True)
-    assert (
-        ran(program, bomb, process("other", "for i in $(seq 50); do /bin/true || exit 1; done"), finalization_wait=1)
-        == 0
-    )
+    # Not sooner: the task ends with the other one, and with it a bomb that has not gone off.
+    until_it_went_off = "until grep -q unavailable .logs/bomb/0/stderr; do sleep 0.01; done; "
+    other = process("other", until_it_went_off + "for i in $(seq 50); do /bin/true || exit 1; done")
+    assert ran(program, bomb, other, finalization_wait=1) == 0
     assert "Resource temporarily unavailable" in program.log("bomb", stream="stderr")
 
 
