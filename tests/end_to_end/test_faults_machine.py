@@ -5,22 +5,14 @@ What is done in them is in in_vm/faults.py, one function for each story; here it
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from in_the_vm import Facts, Told, tell
 
 pytestmark = pytest.mark.root
 
-VM = Path(__file__).parents[2] / "scripts" / "vm"
 STORIES = Path(__file__).with_name("in_vm") / "faults.py"
-SECONDS = 400  # ten times what it takes
 HOUR = 3600
 
 #: In the order of telling; each list is a boot.
@@ -36,31 +28,15 @@ BOOTS = [
     ["after_the_reboot"],
 ]
 
-Facts = dict[str, Any]
-Told = Callable[[str], Facts]
-
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """What came of a story, by its name."""
-    if not shutil.which("linux.uml"):
-        pytest.skip("needs linux.uml: apt-get install user-mode-linux")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    kept = tmp_path_factory.mktemp("kept")
-    stories: dict[str, Facts] = {}
+    kept = str(tmp_path_factory.mktemp("kept"))
+    stories: dict[str, Told] = {}
     for names in BOOTS:
-        command = [str(VM), "--timeout", str(SECONDS), "--", sys.executable, str(STORIES), str(kept), *names]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=SECONDS + 60, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        stories |= json.loads(done.stdout)
-
-    def story(name: str) -> Facts:
-        assert "error" not in stories[name], stories[name]["error"]
-        return stories[name]
-
-    return story
+        stories |= dict.fromkeys(names, tell(STORIES, kept, *names))
+    return lambda name: stories[name](name)
 
 
 def ends(facts: Facts, process: str) -> list[tuple[str, int | None]]:

@@ -42,6 +42,8 @@ from typing import Any, TypeVar
 
 from deadline import until
 
+from sandbox.syscalls import mount
+
 HERE = Path(__file__).parent
 PYTHON = "/usr/bin/python3"
 UIDS = {"root": 0, "mallory": 61234}
@@ -217,10 +219,31 @@ class Stage:
         os.close(self._pidfd)
         for directory in self.groups.values():
             _remove_group(directory)
+        _end_hierarchy(self.token, self.base / "hierarchy")
         assert _limits_above() == self._limits, "a limit of the machine's own groups was changed"
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        assert [mount for mount in mounts if str(self.base) in mount] == []
+        assert [line for line in mounts if str(self.base) in line] == []
         assert [pid for pid in os.listdir("/proc") if pid.isdigit() and self.token in command_line(int(pid))] == []
+
+
+def _end_hierarchy(name: str, at: Path) -> None:
+    """One that a program has made. The kernel ends it some time after an umount that finds no groups in it any more."""
+    tried = 0.0
+
+    def gone() -> bool:
+        nonlocal tried
+        if f"name={name}:" not in Path("/proc/self/cgroup").read_text():
+            return True
+        if time.monotonic() > tried + 0.3:  # to mount it is to keep it
+            at.mkdir(exist_ok=True)
+            mount("none", str(at), "cgroup", data=f"none,name={name}")
+            for group in at.glob("*/"):
+                group.rmdir()
+            subprocess.run(["umount", str(at)], check=True)
+            tried = time.monotonic()
+        return False
+
+    until(gone, "a hierarchy of groups is still there")
 
 
 def _limits_above() -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Runs inside a virtual machine with cgroup v2: uses the library as its callers do, and prints what came of it as JSON.
+"""Runs inside a virtual machine with cgroup v2: uses the library as its callers do, and tells what came of it.
 
-An object: story -> what was seen, or {"error": traceback}. It judges nothing; test_controllers_v2.py does.
+It judges nothing; test_controllers_v2.py does.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.extend(str(Path(__file__).parents[level]) for level in (1, 2))
 from deadline import until
+from telling import tell_all
 
 from sandbox.cgroups import files, freezer, tree
 from sandbox.cgroups.controllers import CONTROLLERS, needed
@@ -35,15 +37,14 @@ Groups = dict[str, str]
 
 
 def main() -> None:
-    told: dict[str, Facts] = {}
-    for story in STORIES:
-        before = groups()
-        try:
-            told[story.__name__] = story()
-            until(lambda before=before: groups() <= before, "a group is left")
-        except BaseException:
-            told[story.__name__] = {"error": traceback.format_exc()}
-    print(json.dumps(told))
+    tell_all({story.__name__: partial(leaving_nothing, story) for story in STORIES})
+
+
+def leaving_nothing(story: Callable[[], Facts]) -> Facts:
+    before = groups()
+    facts = story()
+    until(lambda: groups() <= before, "a group is left")
+    return facts
 
 
 def groups() -> set[Path]:

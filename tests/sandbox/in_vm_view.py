@@ -1,6 +1,6 @@
 """Sandboxes on Linux 6.1, which has one tree of groups and neither time namespaces nor a tmpfs that maps ids.
 
-Prints a JSON object: what `starter.py` answered in each story, and what the process printed. See test_view_in_vm.py.
+Tells what `starter.py` answered in each story, and what the process printed. See test_view_in_vm.py.
 """
 
 from __future__ import annotations
@@ -9,8 +9,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1]))
+from telling import tell_all
 
 HERE = Path(__file__).parent
 SOME = ["pid", "mount", "ipc", "uts", "cgroup", "net"]
@@ -63,16 +68,16 @@ def main() -> None:
     alone = {"uids": [[UID, UID, 1]], "gids": [[UID, UID, 1]]}
     own = {"lower": [root_of_its_own()]}
     mapped = {"users": many, "sandbox_id_mapped": True}
-    stories = {
-        "host": start("host", cgroups=[f"{group}/cgroup.procs"]),
-        "time": start("time", namespaces=[*SOME, "time"]),
-        "time left out": start("left", namespaces=[*SOME, "time"], left_out=["time"]),
-        "root": start("root", spec={"root": own}, argv=["/bin/sh", "-c", "ls /; echo > /new"]),
-        "users": start("users", namespaces=["user", *SOME], spec={"users": many}, credentials=[7, 7, []]),
-        "ids": start("ids", namespaces=["user", *SOME], spec=mapped, credentials=[7, 7, []]),
-        "rootless": start("rootless", namespaces=["user", *SOME], spec={"users": alone}, caller=UID),
+    stories: dict[str, Callable[[], dict[str, Any]]] = {
+        "host": partial(start, "host", cgroups=[f"{group}/cgroup.procs"]),
+        "time": partial(start, "time", namespaces=[*SOME, "time"]),
+        "time left out": partial(start, "left", namespaces=[*SOME, "time"], left_out=["time"]),
+        "root": partial(start, "root", spec={"root": own}, argv=["/bin/sh", "-c", "ls /; echo > /new"]),
+        "users": partial(start, "users", namespaces=["user", *SOME], spec={"users": many}, credentials=[7, 7, []]),
+        "ids": partial(start, "ids", namespaces=["user", *SOME], spec=mapped, credentials=[7, 7, []]),
+        "rootless": partial(start, "rootless", namespaces=["user", *SOME], spec={"users": alone}, caller=UID),
     }
-    print(json.dumps(stories))
+    tell_all(stories)
 
 
 main()

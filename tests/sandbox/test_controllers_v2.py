@@ -13,14 +13,13 @@ from in_the_vm import Told, tell
 pytestmark = pytest.mark.root
 
 STORIES = Path(__file__).with_name("in_vm_groups.py")
-SECONDS = 200  # ten times what it takes
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def told() -> Told:
     """What came of a story, by its name."""
-    return tell(STORIES, SECONDS)
+    return tell(STORIES)
 
 
 # -- limits

@@ -15,14 +15,13 @@ from in_the_vm import Facts, all_told
 pytestmark = pytest.mark.root
 
 STORIES = Path(__file__).with_name("in_vm_view.py")
-SECONDS = 400  # many times what it takes
 
 INSIDE = ["14", "sandbox-pause", "written"]
 
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, Facts]:
-    stories = all_told(STORIES, SECONDS)
+    stories = all_told(STORIES)
     assert [name for name, story in stories.items() if "error" in story or story["left"]] == []
     return stories
 

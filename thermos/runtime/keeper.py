@@ -1068,7 +1068,7 @@ class Keeper:
                 tree.kill(leaf)
             if not tree.remove(leaf):
                 run.lingers = True
-                self._await_empty(key, leaf)
+                self._await_empty(key, run, leaf)
         if run.acked or (run.never is not None and run.never[0] == spawn.ORPHANED):
             del self._runs[key]  # an orphan may be asked for again
         elif self._heard:
@@ -1076,23 +1076,23 @@ class Keeper:
         if not run.lingers:
             tree.remove(leaf[1:])  # now that the supervisor is at work
 
-    def _await_empty(self, key: _Key, leaf: list[str]) -> None:
+    def _await_empty(self, key: _Key, run: _Run, leaf: list[str]) -> None:
         for directory in leaf:
             try:
                 fd = os.open(f"{directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 continue  # version 1: it tells nobody
-            self._watch_empty(key, fd)
+            self._watch_empty(key, run, fd)
             return
         _remove_patiently(leaf)
-        self._runs[key].lingers = False
+        run.lingers = False
 
-    def _watch_empty(self, key: _Key, fd: int) -> None:
-        self._on(fd, select.EPOLLPRI, lambda _: self._check_empty(key, fd))
-        self._check_empty(key, fd)
+    def _watch_empty(self, key: _Key, run: _Run, fd: int) -> None:
+        self._on(fd, select.EPOLLPRI, lambda _: self._check_empty(key, run, fd))
+        self._check_empty(key, run, fd)
 
-    def _check_empty(self, key: _Key, fd: int) -> None:
-        run = self._runs[key]
+    def _check_empty(self, key: _Key, run: _Run, fd: int) -> None:
+        """Of a run that may be forgotten by now: one that never executed anything is, when that is acknowledged."""
         try:
             if b"populated 1" in os.pread(fd, 256, 0):  # to read it also arms the event for what happens after
                 return

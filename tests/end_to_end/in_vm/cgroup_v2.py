@@ -1,6 +1,6 @@
-"""Runs inside a virtual machine with cgroup v2: uses the program as people do, and prints what came of it as JSON.
+"""Runs inside a virtual machine with cgroup v2: uses the program as people do, and tells what came of it.
 
-An object: story -> what was seen, or {"error": traceback}. It judges nothing; tests/end_to_end/test_cgroup_v2.py does.
+It judges nothing; tests/end_to_end/test_cgroup_v2.py does.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import json
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.extend(str(Path(__file__).parents[level]) for level in (1, 2))
-from deadline import until
+from deadline import DEADLINE, until
 from real_program import AWAIT, RAN, Program, Started, gone
+from telling import tell_all
 
 TREE = Path("/sys/fs/cgroup")
 BASE = Path("/var/tmp/stories")
@@ -29,15 +30,12 @@ Facts = dict[str, Any]
 
 def main() -> None:
     BASE.mkdir()
-    told: dict[str, Facts] = {}
-    for story in STORIES:
-        try:
-            before = groups()
-            told[story.__name__] = story()
-            told[story.__name__]["groups left"] = sorted(groups() - before)
-        except BaseException:
-            told[story.__name__] = {"error": traceback.format_exc()}
-    print(json.dumps(told))
+    tell_all({story.__name__: partial(and_what_is_left, story) for story in STORIES})
+
+
+def and_what_is_left(story: Callable[[], Facts]) -> Facts:
+    before = groups()
+    return story() | {"groups left": sorted(groups() - before)}
 
 
 # -- what there is to see
@@ -59,7 +57,7 @@ def group_of(program: Program) -> str:
 
 def seen(program: Program, run: Started) -> Facts:
     """How a run ended, and what `status` says."""
-    _, complaints = run.communicate(timeout=300)
+    _, complaints = run.communicate(timeout=2 * DEADLINE)
     facts: Facts = {"exit status": run.returncode, "complaints": complaints}
     if program.directory.exists():
         status = program.status()

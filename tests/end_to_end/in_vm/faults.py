@@ -1,7 +1,7 @@
-"""Runs inside a virtual machine: does to it what may not be done to the host, and prints what came of it as JSON.
+"""Runs inside a virtual machine: does to it what may not be done to the host, and tells what came of it.
 
-An object: story -> what was seen, or {"error": traceback}. It judges nothing; tests/end_to_end/test_faults_machine.py
-does. The arguments are the stories to tell, and a directory of the host that survives the machine.
+It judges nothing; tests/end_to_end/test_faults_machine.py does. The arguments are a
+directory of the host that survives the machine, and the stories to tell.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from cgroup_v2 import BASE, plain, program, seen, subreaper, waiting
 from deadline import until
 from real_program import RAN, Program, gone
+from telling import tell_all
 
 from sandbox.syscalls import mount
 from thermos.core import records as r
@@ -35,13 +35,7 @@ def main(kept: str, *stories: str) -> None:
     BASE.mkdir()
     KEPT.mkdir()
     mount("none", str(KEPT), "hostfs", data=kept)
-    told: dict[str, Facts] = {}
-    for name in stories:
-        try:
-            told[name] = STORIES[name]()
-        except BaseException:
-            told[name] = {"error": traceback.format_exc()}
-    print(json.dumps(told))
+    tell_all({name: STORIES[name] for name in stories})
 
 
 # -- the clock

@@ -1,0 +1,71 @@
+"""tests/telling.py, tests/in_the_vm.py: what is heard of stories that do not end, and of machines that stand still."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import in_the_vm
+import pytest
+import telling
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_story_that_does_not_end_says_who_was_there_and_the_next_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(telling, "DEADLINE", 1)
+
+    def endless() -> telling.Facts:
+        signal.pause()
+        return {}
+
+    telling.tell_all({"endless": endless, "next": lambda: {"good": True}})
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["story"] == "endless"
+    assert "TimeoutError: the story did not end within 1 seconds" in first["facts"]["error"]
+    assert sys.executable.rpartition("/")[2] in first["facts"]["error"]
+    assert second == {"story": "next", "facts": {"good": True}}
+
+
+def machine(tmp_path: Path, script: str) -> Path:
+    path = tmp_path / "machine"
+    path.write_text(f"#!/bin/bash\n{script}")
+    path.chmod(0o755)
+    return path
+
+
+def test_when_a_machine_stands_still_another_one_is_asked_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = '{"story": "a", "facts": {"n": %d}}'
+    monkeypatch.setattr(in_the_vm, "SILENCE", 3)
+    script = (
+        f"cd {tmp_path}; mkdir first 2>/dev/null || {{ echo '{told % 2}'; exit; }}; echo '{told % 1}'; exec sleep 99"
+    )
+    monkeypatch.setattr(in_the_vm, "VM", machine(tmp_path, script))
+    with pytest.warns(UserWarning, match="a machine stood still, stories.py in it: .*a"):
+        assert in_the_vm.all_told(Path("stories.py")) == {"a": {"n": 2}}
+
+
+def test_when_both_stand_still_that_is_no_success(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(in_the_vm, "SILENCE", 0.2)
+    monkeypatch.setattr(in_the_vm, "VM", machine(tmp_path, "exec sleep 99"))
+    with pytest.warns(UserWarning, match="stood still"), pytest.raises(in_the_vm.StoodStill):
+        in_the_vm.all_told(Path("stories.py"))
+
+
+def test_a_machine_that_goes_down_says_what_it_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(in_the_vm, "VM", machine(tmp_path, "echo went down >&2; exit 125"))
+    with pytest.raises(AssertionError, match="went down"):
+        in_the_vm.all_told(Path("stories.py"))
