@@ -46,12 +46,14 @@ def prepare(
     alive: Callable[[str], bool],
     limits: Budget | None = None,
     platform: str = "",
+    wait: bool = False,
 ) -> Image:
     """The root file system that a reference names, unpacked into the directory `store` where it is not yet.
 
     `reference`: a path; a path and a tag, `PATH:TAG`; or either of them, or a name in a registry, with a prefix of
     KINDS. `holder`: a file name; who will use it, until `release`, or until a sweep finds that it is not `alive`.
-    `platform`: as "linux/arm64", where it is not to be this machine's. Calls no `alive` for the holder itself before
+    `platform`: as "linux/arm64", where it is not to be this machine's. `wait`: for another process that prepares for
+    the same holder, until it has closed its image; else that is refused. Calls no `alive` for the holder itself before
     `close`, unless it is there already. Raises BadImage; then nothing is held, and nothing of the image stays.
     """
     if not holder or "/" in holder or "\0" in holder or holder.startswith(".") or len(os.fsencode(holder)) > 200:
@@ -64,7 +66,7 @@ def prepare(
             found = kind.find(Asked(name, tag, platform or host_platform(), budget, place), stack)
             if found.directory:
                 return Image((found.directory,), config=found.config)
-            return _unpacked(found, place, holder, alive, budget)
+            return _unpacked(found, place, holder, alive, budget, wait)
     except Flaw as flaw:
         raise BadImage(f"cannot use the image {shown(reference)}: {flaw}") from None
     except OSError as error:
@@ -124,13 +126,15 @@ def _split(text: str, kinds: Sequence[Kind]) -> tuple[str, str]:
         tag = f"{last}:{tag}" if tag else last
 
 
-def _unpacked(found: Found, store: Store, holder: str, alive: Callable[[str], bool], budget: Budget) -> Image:
+def _unpacked(
+    found: Found, store: Store, holder: str, alive: Callable[[str], bool], budget: Budget, wait: bool
+) -> Image:
     trusted = _trusted(store)
     # The topmost first. overlayfs takes no directory twice, and need not: what a layer shows and hides further down, it
     # shows and hides on top. Images have the empty layer many times.
     keys = list(dict.fromkeys(_key(layer, trusted) for layer in reversed(found.layers)))
     store.tidy()
-    lease, new = store.hold(holder, [*(f"layers/{key}/{_ROOT}" for key in keys), *found.uses], alive)
+    lease, new = store.hold(holder, [*(f"layers/{key}/{_ROOT}" for key in keys), *found.uses], alive, wait)
     try:
         spent = Spent(budget)
         opaque: set[str] = set()

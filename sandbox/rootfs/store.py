@@ -132,19 +132,32 @@ class Store:
             durable.sync_directory(self.at(kind))
         return path
 
-    def hold(self, holder: str, wanted: Sequence[str], alive: Callable[[str], bool]) -> tuple[int, bool]:
+    def hold(
+        self, holder: str, wanted: Sequence[str], alive: Callable[[str], bool], wait: bool = False
+    ) -> tuple[int, bool]:
         """Write down what a holder uses, as paths below the store. Holders that are dead go away.
 
         Gives a descriptor that keeps the holder from being swept away while it is open, and whether the holder is new.
-        Raises Flaw where another process prepares for the same holder, or the holder has another image.
+        Where another descriptor does, it is waited for, or Flaw raised; so it is where the holder has another image.
         """
+        while True:
+            held = self._hold(holder, wanted, alive)
+            if held is not None:
+                return held
+            if not wait:
+                raise Flaw(f"{shown(holder)} is being prepared by another process")
+            with suppress(FileNotFoundError):
+                os.close(_lease(self.at("holders", holder), fcntl.LOCK_EX))
+
+    def _hold(self, holder: str, wanted: Sequence[str], alive: Callable[[str], bool]) -> tuple[int, bool] | None:
+        """None: somebody else prepares for it."""
         with self._locked():
             self._drop_dead(alive, but=holder)
             path = self.at("holders", holder)
             if os.path.isdir(path):
-                lease = _lease(path)
+                lease = _try_lease(path)
                 if lease is None:
-                    raise Flaw(f"{shown(holder)} is being prepared by another process")
+                    return None
                 if _targets(path) == list(wanted):
                     return lease, False
                 os.close(lease)
@@ -157,7 +170,6 @@ class Store:
             try:
                 os.mkdir(making, 0o700)
                 lease = _lease(making)
-                assert lease is not None
                 for number, target in enumerate(wanted):
                     os.symlink(os.path.join("..", "..", target), os.path.join(making, str(number)))
                 os.fsync(lease)
@@ -190,7 +202,7 @@ class Store:
             if name.startswith("."):
                 remove_tree(path)
             elif name != but:
-                lease = _lease(path)
+                lease = _try_lease(path)
                 if lease is not None:
                     os.close(lease)
                     if not alive(name):
@@ -243,17 +255,21 @@ class Store:
                 self._unlock(lock, fd)
 
 
-def _lease(path: str) -> int | None:
+def _lease(path: str, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
+        fcntl.flock(fd, how)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def _try_lease(path: str) -> int | None:
+    try:
+        return _lease(path)
+    except BlockingIOError:
+        return None
 
 
 def _targets(path: str) -> list[str]:

@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,21 @@ def test_a_holder_has_one_image_and_may_ask_for_it_again(store: Path, tmp_path: 
         taken(store, layout, "task")
     again.close()
     assert len(taken(store, other, "task").lower) == 1
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["kept", "given back"])
+def test_who_waits_gets_it_when_the_first_one_lets_go(store: Path, layout: Path, gone: bool) -> None:
+    first = prepare(str(layout), str(store), "task", alive=dead)
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(prepare, str(layout), str(store), "task", alive=living, wait=True)
+        until(lambda: waits_for_a_lock(os.getpid()), "it does not wait")
+        if gone:
+            release(str(store), "task")
+        first.close()
+        image = second.result(60)
+    assert image.lower == first.lower
+    assert (store / "holders/task/0/etc").is_dir()
+    image.close()
 
 
 def test_a_store_that_others_can_write_in_is_refused(store: Path, tmp_path: Path, layout: Path) -> None:

@@ -26,8 +26,9 @@ def prepare(reference: str, root: str, task_id: str) -> Any:
 
     try:
         os.makedirs(paths.images_dir(root), mode=0o711, exist_ok=True)
+        # Whoever runs the same id at the same moment waits, and finds the task that the first one has made.
         return rootfs.prepare(
-            reference, paths.images_dir(root), task_id, alive=lambda holder: ground.alive(root, holder)
+            reference, paths.images_dir(root), task_id, alive=lambda holder: ground.alive(root, holder), wait=True
         )
     except OSError as error:
         raise CannotAccept(73, f"cannot keep images in {paths.images_dir(root)}: {error.strerror}") from None
