@@ -1,13 +1,16 @@
-"""What a test marked `root` or `browser` needs, and the rule that CI leaves none of them out."""
+"""What a test marked `root`, `browser` or `exit_facts` needs, and the rule that CI leaves none of them out."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Generator
+from functools import cache
 
 import pytest
 from hypothesis import settings
+
+from sandbox.syscalls import pidfd_exit_status
 
 #: CI looks at the same examples each time: what it refuses, a change has done. Chance is for those who develop.
 settings.register_profile("ci", derandomize=True)
@@ -15,7 +18,7 @@ if os.environ.get("CI") == "true":
     settings.load_profile("ci")
 
 CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/cgroup.procs")
-MARKS = ("root", "browser")
+MARKS = ("root", "browser", "exit_facts")
 
 #: Files that take minutes. They begin first, so that several at a time are done at about the same time.
 LONGEST = ("test_crash_points.py", "test_soak.py", "test_bench.py")
@@ -33,13 +36,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"needs cgroups that can be written: none of {', '.join(CGROUPS)}")
     if item.get_closest_marker("browser") and not shutil.which("chromium"):
         pytest.skip("needs chromium: apt-get install chromium")
+    if item.get_closest_marker("exit_facts") and not _kernel_tells_exits():
+        pytest.skip("needs a kernel that tells how a process ended that a stranger has reaped: Linux 6.15")
+
+
+@cache
+def _kernel_tells_exits() -> bool:
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    pidfd = os.pidfd_open(pid)
+    try:
+        os.waitpid(pid, 0)
+        return pidfd_exit_status(pidfd) is not None
+    finally:
+        os.close(pidfd)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With CI=true a skipped `root` or `browser` test is a failed one: green must mean that it ran."""
+    """With CI=true a skipped test with one of these marks is a failed one: green must mean that it ran."""
     report = yield
     marked = [mark for mark in MARKS if item.get_closest_marker(mark)]
     if marked and report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":

@@ -67,7 +67,7 @@ def _mount_all() -> None:
     mount("proc", "/proc", "proc")
     mount("sysfs", "/sys", "sysfs")
     mount("devtmpfs", "/dev", "devtmpfs")
-    for directory, fstype in (("/dev/pts", "devpts"), ("/dev/shm", "tmpfs"), ("/run", "tmpfs")):
+    for directory, fstype in (("/dev/pts", "devpts"), ("/dev/shm", "tmpfs"), ("/run", "tmpfs"), ("/var/tmp", "tmpfs")):
         os.makedirs(directory, exist_ok=True)
         mount(fstype, directory, fstype)
     mount("cgroup2", "/sys/fs/cgroup", "cgroup2", data="nsdelegate,memory_recursiveprot")

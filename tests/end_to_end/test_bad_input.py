@@ -282,6 +282,7 @@ def watches(pid: int) -> bool:
         return False
 
 
+@pytest.mark.exit_facts
 @pytest.mark.root
 def test_a_plain_users_task_is_recovered_too(nobody: Program) -> None:
     """Without cgroups and namespaces of its own."""

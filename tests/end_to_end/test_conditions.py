@@ -129,7 +129,9 @@ def test_a_log_that_was_replaced_by_a_link_is_not_read(program: Program) -> None
     assert program.ran() == []
 
 
-@pytest.mark.parametrize("victims", ["supervisor", "keeper", "both"])
+@pytest.mark.parametrize(
+    "victims", ["supervisor", *(pytest.param(name, marks=pytest.mark.exit_facts) for name in ("keeper", "both"))]
+)
 def test_what_was_come_to_before_a_death_is_not_waited_for_again(program: Program, victims: str) -> None:
     writes = process("writes", RAN + "echo ready; " + AWAIT.format("go"))
     first = process("first", after={"writes": {"log": "ready"}})
@@ -152,6 +154,7 @@ def test_what_was_come_to_before_a_death_is_not_waited_for_again(program: Progra
     assert sorted(program.ran()) == ["first 0", "second 0", "writes 0"]
 
 
+@pytest.mark.exit_facts
 def test_a_line_written_while_nobody_was_in_charge_is_found(program: Program) -> None:
     writes = process("writes", RAN + AWAIT.format("go") + "echo ready; touch written; " + AWAIT.format("stop"))
     waits = process("waits", RAN + "touch stop", after={"writes": {"log": "ready"}})

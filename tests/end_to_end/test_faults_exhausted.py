@@ -63,6 +63,7 @@ def test_more_processes_than_open_files_run_a_few_at_a_time(program: Program) ->
     assert sorted(program.ran()) == sorted(f"{name} 0" for name in names)
 
 
+@pytest.mark.exit_facts
 def test_with_as_few_open_files_as_may_be_no_exit_status_is_lost_with_the_keeper(program: Program) -> None:
     count = 40
     processes = [{"name": f"p{number}", "cmdline": f"kill -STOP $$; exit {number}"} for number in range(count)]
@@ -127,6 +128,7 @@ def test_a_supervisor_that_dies_when_its_user_has_no_process_left_is_replaced_wh
     assert nobody.exits("first") == [(0, None, "waited")]
 
 
+@pytest.mark.exit_facts
 def test_a_keeper_that_dies_when_its_user_has_no_process_left_is_replaced_when_there_is_one(nobody: Program) -> None:
     first = {"name": "first", "cmdline": RAN + "kill -STOP $$; exit 3"}
     nobody.begin([first, {"name": "last", "cmdline": RAN, "final": True}], "--isolation", "none")

@@ -29,6 +29,7 @@ def firsts(program: Program) -> list[int]:
     return [record.init for record in program.records() if isinstance(record, r.Sandboxed) and record.init]
 
 
+@pytest.mark.exit_facts
 def test_a_first_process_that_is_gone_as_the_task_ends_keeps_nobody_from_tidying_up(program: Program) -> None:
     task = program.begin([waiting("p")])
     until(program.ran)

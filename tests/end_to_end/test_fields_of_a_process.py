@@ -198,7 +198,7 @@ def test_a_command_stops_a_process_in_its_sandbox_with_its_environment(program: 
 def test_a_stop_command_that_hangs_or_is_missing_does_not_keep_the_task(program: Program) -> None:
     wait = "exec sleep 1000"
     hangs = process("hangs", "touch up1; " + wait, stop={"command": wait, "timeout": 0.3})
-    missing = process("missing", "touch up2; " + wait, stop={"command": "exec /no/such", "timeout": 0.3})
+    missing = process("missing", "touch up2; " + wait, stop={"command": "exec /no/such", "timeout": 2})
     run = program.begin([hangs, missing])
     until(lambda: len(list(program.sandbox.glob("up?"))) == 2)
     assert program.done("kill", program.id).returncode == 0

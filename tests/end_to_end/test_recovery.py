@@ -119,6 +119,7 @@ def test_a_chain_survives_twenty_kills_of_its_supervisor_with_each_step_run_once
     assert ends == {name: [(0, "waited")] for name in names}
 
 
+@pytest.mark.exit_facts
 def test_a_killed_keeper_is_replaced_and_the_exit_status_kept(program: Program) -> None:
     """RC-2, where Thermos called the process LOST and ran it again: decision 7."""
     run = program.begin(
@@ -142,6 +143,7 @@ def test_a_killed_keeper_is_replaced_and_the_exit_status_kept(program: Program) 
     until(lambda: not program.alive(), "the new keeper did not end")
 
 
+@pytest.mark.exit_facts
 def test_an_exit_while_no_keeper_lives_is_kept(program: Program) -> None:
     """The supervisor holds a pidfd all the time."""
     program.begin([waiting("first", "exit 7")])
@@ -160,6 +162,7 @@ def test_an_exit_while_no_keeper_lives_is_kept(program: Program) -> None:
     until(lambda: not program.alive(), "the new keeper did not end")
 
 
+@pytest.mark.exit_facts
 def test_a_retry_after_a_keepers_death_is_a_new_run(program: Program) -> None:
     retried = {"name": "p", "cmdline": RAN + AWAIT.format("go-p") + "rm go-p; [ $THERMOS_RUN = 1 ]"}
     program.begin([{**retried, "max_failures": 2, "min_duration": 0}])
@@ -182,6 +185,7 @@ def both_killed(program: Program) -> None:
     program.kill(program.keeper(), program.supervisor())
 
 
+@pytest.mark.exit_facts
 def test_resume_adopts_what_still_runs_and_keeps_its_exit_status(program: Program) -> None:
     program.begin([waiting("first", "exit 7"), waiting("second"), plain("third", after=["second"])], max_failures=2)
     ranked(program, "first 0", "second 0")

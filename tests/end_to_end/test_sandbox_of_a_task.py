@@ -274,7 +274,8 @@ def test_a_process_that_runs_again_has_the_limits_it_was_given(program: Program)
     assert program.done("update", program.id, "--process", "p", "--pids", "17").returncode == 0
     program.touch("go-0")
     until(lambda: len(program.runs()["p"]) == 2 and program.runs()["p"][1]["state"] == "RUNNING")
-    group = json.loads((program.directory / "task.json").read_text())["cgroups"]["pids"]
+    groups = json.loads((program.directory / "task.json").read_text())["cgroups"]
+    group = groups.get("pids") or groups["unified"]
     assert Path(f"{group}/p.1/pids.max").read_text() == "17\n"
     program.touch("go-1")
     assert task.wait() == 0

@@ -89,6 +89,7 @@ def test_a_killed_process_runs_again(program: Program, how: str) -> None:
 # -- keeper, process and supervisor are killed, one after another and all at once
 
 
+@pytest.mark.exit_facts
 def test_what_each_kill_leaves_behind_is_known_to_the_next(program: Program) -> None:
     """RC-3, with decision 7: a keeper's death loses no run; so there is one KILLED, and the second is RUNNING."""
     program.begin([{"name": "p", "cmdline": DEAF, "min_duration": 0}], finalization_wait=1)
