@@ -193,7 +193,7 @@ def test_checks_go_on_after_a_death_and_what_they_had_come_to_stands(program: Pr
 
 
 def test_what_changes_nothing_is_not_written_down(program: Program) -> None:
-    run = program.begin([serving("200", initial_interval_secs=60, interval_secs=0.02)])
+    run = program.begin([serving("200", initial_interval_secs=3, interval_secs=0.02)])
     until(lambda: healthy(program) == "healthy", "it never became healthy")
     until(lambda: program.log("web").count("/health") > 50, "nobody asks")
     until(lambda: len(checks(program)) < program.log("web").count("/health") / 2, "everything is written down")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +44,27 @@ def raw(program: Program, request: bytes) -> dict[str, Any]:
 
 def ask(program: Program, **request: Any) -> dict[str, Any]:
     return control.request(str(program.directory), request)
+
+
+def test_a_command_waits_for_a_supervisor_that_is_being_restarted(running: Program) -> None:
+    keeper, supervisor = running.keeper(), running.supervisor()
+    os.kill(keeper, signal.SIGSTOP)  # it starts nobody yet
+    try:
+        running.kill(supervisor)
+        command = running.start("signal", running.id, "first", "URG")
+        until(lambda: waits(command.pid), "it does not wait")
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    _, err = command.communicate(timeout=60)
+    assert (command.returncode, err) == (0, "")
+
+
+def waits(pid: int) -> bool:
+    """Whether it looks at the task's directory until something happens there."""
+    try:
+        return any("inotify" in os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from thermos import paths
-from thermos.checkpoint import tasks
+from thermos.checkpoint import follow, tasks
 from thermos.core.task import Accepted
 from thermos.runtime import control
 
 from .kind import Cannot
+
+#: Seconds that a restarting supervisor, or a new one, is given to be there.
+PATIENCE = 30.0
+
+#: Seconds between two looks for it: a socket that begins to listen wakes nobody.
+A_MOMENT = 0.2
 
 
 def ask(root: str, accepted: Accepted, message: dict[str, object]) -> dict[str, Any]:
@@ -27,14 +34,25 @@ def ask(root: str, accepted: Accepted, message: dict[str, object]) -> dict[str, 
 
 
 def ask_once(root: str, accepted: Accepted, message: dict[str, object], what: str = "") -> dict[str, Any]:
-    """The same, for what is not asked again: it may have arrived before the supervisor went away. Raises Cannot."""
+    """The same, for what is not asked again once somebody may have heard it. Raises Cannot.
+
+    A supervisor that is just being restarted is waited for.
+    """
     task_id = accepted.task_id
     what = what or f"{message['request']} {task_id}"
-    try:
-        return ask(root, accepted, message)
-    except control.NotSupervised:
-        if tasks.supervised(root, task_id):
-            raise Cannot(f"cannot {what}: its supervisor is just being restarted") from None
-        over = tasks.status(root, task_id).ended_at is not None
-        why = "the task has ended" if over else f"nobody is in charge: thermos resume {task_id}"
-        raise Cannot(f"cannot {what}: {why}") from None
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask(root, accepted, message)
+        except control.NotSupervised as error:
+            unheard = isinstance(error, control.NotListening)
+        if not tasks.supervised(root, task_id):
+            over = tasks.status(root, task_id).ended_at is not None
+            why = "the task has ended" if over else f"nobody is in charge: thermos resume {task_id}"
+            raise Cannot(f"cannot {what}: {why}")
+        if not unheard:
+            raise Cannot(f"cannot {what}: its supervisor has just died and may have heard it: look, and ask again")
+        if time.monotonic() > deadline:
+            raise Cannot(f"cannot {what}: its supervisor does not listen")
+        with follow.Follower(root, task_id) as follower:
+            follower.wait(A_MOMENT)

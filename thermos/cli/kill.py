@@ -11,7 +11,7 @@ from thermos.core.state import initial
 from thermos.runtime import control
 
 from . import statuses
-from .asking import ask
+from .asking import A_MOMENT, PATIENCE, ask
 from .errors import tell
 from .kind import JSON, TASK_IDS, Cannot, Option
 from .wait import until_ended
@@ -35,9 +35,6 @@ OPTIONS = (
     Option("no-wait", "Return when the kill is on record; do not wait for the end.", "flag"),
     JSON,
 )
-
-#: Seconds that a restarting supervisor, or a new one, is given to be there.
-_PATIENCE = 30.0
 
 
 def run(given: dict[str, Any]) -> int:
@@ -73,7 +70,7 @@ def request_kill(root: str, task_id: str, message: dict[str, object]) -> None:
     accepted = tasks.read_accepted(root, task_id)
     state = initial(accepted.task)
     kills: int | None = None
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     with follow.Follower(root, task_id) as follower:
         while True:
             for record in follower.new():
@@ -88,7 +85,7 @@ def request_kill(root: str, task_id: str, message: dict[str, object]) -> None:
                 if time.monotonic() > deadline:
                     raise Cannot(f"cannot kill {task_id}: its supervisor does not listen") from None
             if tasks.supervised(root, task_id):
-                follower.wait(0.2)  # it is being restarted; a socket that begins to listen wakes nobody
+                follower.wait(A_MOMENT)  # it is being restarted
             else:
                 from thermos.runtime import takeover  # seldom needed, and it brings much
 

@@ -20,19 +20,26 @@ from thermos import paths
 
 
 class NotSupervised(Exception):
-    """Nobody listens on the task's control socket."""
+    """Nobody answers on the task's control socket: it may have been heard."""
+
+
+class NotListening(NotSupervised):
+    """Nobody listens there: nobody has heard it."""
 
 
 def request(task_dir: str, message: dict[str, object], timeout: float = 30.0) -> dict[str, Any]:
-    """Ask the supervisor and return its answer. Raises NotSupervised, PermissionError, TimeoutError."""
+    """Ask the supervisor and return its answer. Raises NotSupervised, NotListening, PermissionError, TimeoutError."""
     fd, path = paths.control_address(task_dir)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
         connection.settimeout(timeout)
         try:
-            connection.connect(path)
+            try:
+                connection.connect(path)
+            except (FileNotFoundError, ConnectionError) as error:
+                raise NotListening(str(error)) from None
             connection.send(json.dumps(message).encode())
             answer = connection.recv(1 << 16)
-        except (FileNotFoundError, ConnectionError) as error:
+        except ConnectionError as error:
             raise NotSupervised(str(error)) from None
         finally:
             os.close(fd)
