@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import shutil
 from collections.abc import Generator
 from functools import cache
+from importlib import import_module
 
 import pytest
 from hypothesis import settings
 
+import observer
+import sandbox
+import thermos
 from sandbox.syscalls import pidfd_exit_status
 
 #: CI looks at the same examples each time: what it refuses, a change has done. Chance is for those who develop.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI") == "true":
     settings.load_profile("ci")
+    # Hypothesis tries the constants of every module it finds imported: what tests before it in the same worker have
+    # needed must not decide which examples there are.
+    for package in (thermos, sandbox, observer):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
 
 CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/cgroup.procs")
 MARKS = ("root", "browser", "exit_facts")
