@@ -1,7 +1,7 @@
 """What a sandbox may leave on a host: mounts, namespaces, processes, groups, links, addresses, loop devices.
 
 Looked for by what says whose it is: a directory that is in the paths, or a word that is in the names. Links have no
-such name: those count that were not there before.
+such name: those count that were not there before, and are not there for others.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sandbox.network import BRIDGE
 from thermos import paths
 
 from .processes import command_line
@@ -28,18 +29,24 @@ class Host:
         self._links = set(_links())
 
     def left(self) -> list[str]:
-        """What is there of theirs, and stays; the fewest there were within half a minute."""
+        """What is there of theirs, and stays: what is seen at each look within half a minute."""
         until = time.monotonic() + _PATIENCE
-        while (found := sorted(self._found())) and time.monotonic() < until:
+        stays = self._found()
+        while stays and time.monotonic() < until:
             time.sleep(0.1)
-        return found
+            stays &= self._found()
+        return sorted(stays)
 
     def _found(self) -> set[str]:
+        leases = {path.name: self._word in path.name + _text(path) for path in _files(paths.NETWORKS)}
+        links = set(_links()) - self._links
+        if any(name[0].isdigit() and not theirs for name, theirs in leases.items()):
+            links.discard(BRIDGE)  # others are on it
         return {
             *self._of_processes(),
             *(f"group {path}" for path in _groups(self._word)),
-            *(f"link {name}" for name in set(_links()) - self._links),
-            *(f"address of {path.name}" for path in _files(paths.NETWORKS) if self._word in path.name + _text(path)),
+            *(f"link {name}" for name in links),
+            *(f"address of {name}" for name, theirs in leases.items() if theirs),
             *(f"loop device {path}" for path in _loops() if self._directory in _text(path)),
         }
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_program import Program, leftovers, mounts
+from mounted import mounts
+from real_program import Program, leftovers
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
-    before = mounts()
+    before = mounts(tmp_path)
     program = Program(tmp_path)
     yield program
     program.end_all()
@@ -26,7 +27,7 @@ def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     for directory in (base, *base.parents):  # pytest's own are for their owner alone
         if directory.stat().st_uid == os.geteuid() and not directory.stat().st_mode & 0o001:
             directory.chmod(directory.stat().st_mode | 0o011)
-    before = mounts()
+    before = mounts(base)
     program = Program(base, uid=65534)
     yield program
     program.end_all()

@@ -25,7 +25,8 @@ REPOSITORY = Path(__file__).parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
-from real_program import Program, gone, groups, mounts  # noqa: E402
+from mounted import mounts  # noqa: E402
+from real_program import Program, gone, groups  # noqa: E402
 
 from sandbox import syscalls  # noqa: E402
 from thermos.checkpoint import tasks  # noqa: E402
@@ -69,7 +70,7 @@ class Life:
 
 def live(directory: Path, story: Story) -> Life:
     syscalls.set_child_subreaper()
-    before = mounts()
+    before = mounts(directory)
     faults = directory / "faults"
     faults.mkdir()
     (faults / "trace").touch()
@@ -172,7 +173,7 @@ def _left(program: Program, mounts_before: list[str]) -> list[str]:
         time.sleep(0.02)
     left = [f"process {command}" for command in living()]
     left += [f"group {group}" for group in groups(program)]
-    left += [f"mount {mount}" for mount in mounts() if mount not in mounts_before and str(program.base) in mount]
+    left += [f"mount {mount}" for mount in mounts(program.base) if mount not in mounts_before]
     left += [f"socket {path}" for path in program.root.rglob("*") if path.is_socket()]
     left += [f"port {path.name}" for path in (program.root / "ports").glob("*")]
     left += [f"temporary {path}" for path in [*program.root.glob("tasks/.*"), *program.root.rglob("*.new")]]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from deadline import DEADLINE, until
+from mounted import mounts
 
 from sandbox.cgroups import tree
 from thermos import paths
@@ -270,16 +271,6 @@ def gone(pid: int) -> bool:
         return True
 
 
-#: Where tests mount what is their own.
-ELSEWHERE = ("/tmp/", "/var/tmp/", "/srv/test-")
-
-
-def mounts() -> list[str]:
-    """Those of this host but for what other tests and benchmarks have mounted in their own places."""
-    every = Path("/proc/self/mounts").read_text().splitlines()
-    return sorted(mount for mount in every if not mount.split()[1].startswith(ELSEWHERE))
-
-
 def groups(program: Program) -> list[str]:
     """Every group of this program's tasks that there is."""
     patterns = (f"thermos/*{program.id}*", f"thermos.*{program.id}*")
@@ -302,7 +293,7 @@ def leftovers(program: Program, mounts_before: list[str]) -> None:
     # Not at once where init has to reap what the kernel then ended in the namespace: it may be seconds late.
     until(lambda: all(ticks(pid) != began or gone(pid) for pid, began in program.pauses), f"{program.pauses} are left")
     assert not groups(program), groups(program)
-    mounted = [mount for mount in mounts() if mount not in mounts_before]
+    mounted = [mount for mount in mounts(program.base) if mount not in mounts_before]
     assert not mounted, mounted
     if program.root.is_dir():
         left = [path for path in program.root.rglob("*") if path.is_socket() or path.parent.name == "ports"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from deadline import until
-from real_program import AWAIT, RAN, Program, leftovers, mounts
+from mounted import mounts
+from real_program import AWAIT, RAN, Program, leftovers
 from small_disk import fill, mounted
 
 from thermos.core import records as r
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.root
 @pytest.fixture
 def cramped(tmp_path: Path) -> Iterator[Program]:
     """The program with a root directory on a file system of 2 MiB."""
-    before = mounts()
+    before = mounts(tmp_path)
     program = Program(tmp_path)
     program.root.mkdir()
     with mounted(program.root, "2m"):

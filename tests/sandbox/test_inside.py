@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from deadline import until
+from mounted import mounts
 from starting import Start
 
 pytestmark = pytest.mark.root
@@ -20,10 +21,6 @@ def run(start: Start, directory: Path, script: str, **asked: object) -> str:
     assert (answer["status"], answer["err"]) == (0, ""), answer
     out: str = answer["out"]
     return out
-
-
-def mounts() -> str:
-    return Path("/proc/self/mounts").read_text()
 
 
 def test_only_its_own_processes_are_there(start: Start, directory: Path) -> None:
@@ -58,12 +55,12 @@ def test_its_directory_is_there_though_tmp_hides_it(start: Start, directory: Pat
 
 
 def test_mounts_made_inside_are_not_seen_outside(start: Start, directory: Path) -> None:
-    before = mounts()
+    before = mounts(directory)
     inside = directory / "inside"
     inside.mkdir()
     run(start, directory, "mount -t tmpfs none inside && touch inside/file && grep -c inside /proc/self/mounts")
     assert list(inside.iterdir()) == []
-    assert mounts() == before
+    assert mounts(directory) == before
 
 
 def test_ipc_objects_and_the_host_name_are_its_own(start: Start, directory: Path) -> None:

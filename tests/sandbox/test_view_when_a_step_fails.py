@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mounted import mounts
 from roots import make_root
 from starting import STARTER, Start
 
@@ -19,10 +20,6 @@ from sandbox.spec import Root, Spec, Users, Volume
 pytestmark = pytest.mark.root
 
 ALL = ["pid", "mount", "ipc", "uts", "cgroup", "net", "time"]
-
-
-def mounts() -> str:
-    return Path("/proc/self/mountinfo").read_text()
 
 
 def specs(directory: Path, root: Path) -> dict[str, dict[str, Any]]:
@@ -67,7 +64,7 @@ def test_each_step_that_fails_is_named_and_leaves_nothing(
     files = sorted(root.rglob("*"))
     spec = specs(directory, root)[which]
     namespaces = [*ALL, "user"] if which == "users" else ALL
-    before = mounts()
+    before = mounts(directory.parent)
     parts = steps_of(spec)
     assert len(parts) > 30
     for number, part in enumerate(parts):
@@ -82,7 +79,7 @@ def test_each_step_that_fails_is_named_and_leaves_nothing(
         told = (answer.get("step"), answer.get("errno"), answer["left"])
         assert told == (f"make {part}", errno.EIO, []), (number, answer)
     assert not (directory / "executed").exists()
-    assert mounts() == before
+    assert mounts(directory.parent) == before
     assert sorted(root.rglob("*")) == files
 
 
@@ -90,10 +87,10 @@ def test_each_step_that_fails_is_named_and_leaves_nothing(
 
 
 def test_a_rehearsal_of_what_the_host_has_finds_nothing_and_leaves_nothing(start: Start, directory: Path) -> None:
-    before = mounts()
+    before = mounts(directory.parent)
     spec = {"sandbox": str(directory), "read_only": True, "dev": True, "masks": True}
     answer = start([], namespaces=ALL, spec=spec, rehearse=["/dev", "net"])
-    assert (answer["failure"], answer["left"], mounts()) == (None, [], before)
+    assert (answer["failure"], answer["left"], mounts(directory.parent)) == (None, [], before)
 
 
 def test_a_rehearsal_tells_of_what_is_required_alone(start: Start, directory: Path) -> None:
@@ -124,7 +121,7 @@ def test_who_rehearses_and_is_killed_leaves_nothing(directory: Path) -> None:
         "rehearse": [],
         "spec": {"sandbox": str(directory), "read_only": True, "dev": True, "masks": True},
     }
-    before = mounts()
+    before = mounts(directory.parent)
     for _ in range(5):
         with subprocess.Popen(STARTER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
             assert starter.stdin
@@ -133,7 +130,7 @@ def test_who_rehearses_and_is_killed_leaves_nothing(directory: Path) -> None:
             starter.kill()
             assert starter.stdout
             starter.stdout.read()  # until the last of those who have it open is gone
-    assert mounts() == before
+    assert mounts(directory.parent) == before
 
 
 def test_a_step_that_is_a_bug_of_ours_is_named_too(start: Start, directory: Path) -> None:

@@ -52,7 +52,7 @@ def running(*argv: str) -> Generator[int]:
 
 @pytest.fixture
 def word() -> str:
-    return f"bench-left-{os.getpid()}"
+    return f"looked-for-{os.getpid()}"
 
 
 def test_nothing_is_left_where_nothing_was(tmp_path: Path, word: str) -> None:

@@ -64,7 +64,7 @@ def explain(error: Exception, root: str, task_id: str | None = None) -> str | No
 
 def _did_you_mean(root: str, task_id: str) -> str:
     try:
-        known = tasks.task_ids(root)
+        known = [known_id for known_id in tasks.task_ids(root) if known_id != task_id]  # a directory without a task
     except OSError:
         return ""
     close = [known_id for known_id in known if task_id and known_id.startswith(task_id)][:3]
