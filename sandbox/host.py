@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from . import syscalls
 from .cgroups import freezer, tree
 from .plan import plan
 from .rehearse import rehearse
@@ -181,6 +182,23 @@ def _frozen(group: dict[str, str]) -> Fact:
 # -- the rest
 
 
+def exits(ground: Ground | None = None) -> Iterator[Fact]:
+    """Whether the end of a process is known to others than its parent: where a keeper dies, its runs' ends are."""
+    what = "exit status of a process that a stranger has reaped"
+    remedy = "Linux 6.15 or newer; before, a run that outlives its keeper ends LOST"
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 77"], {})
+    pidfd = os.pidfd_open(pid)
+    try:
+        os.waitpid(pid, 0)
+        status = syscalls.pidfd_exit_status(pidfd)
+    finally:
+        os.close(pidfd)
+    if status is None:
+        yield Fact(what, False, "", "the kernel does not tell it by a pidfd", remedy)
+    else:
+        yield Fact(what, True, f"a child exited with {os.waitstatus_to_exitcode(status)}, read by its pidfd", "", "")
+
+
 def _privileges(ground: Ground) -> Iterator[Fact]:
     from .privileges import probing
 
@@ -227,6 +245,7 @@ AREAS: tuple[Callable[[Ground], Iterator[Fact]], ...] = (
     _namespaces,
     _views,
     _groups,
+    exits,
     _privileges,
     _network,
     _disk,

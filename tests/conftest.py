@@ -15,7 +15,7 @@ from hypothesis import settings
 import observer
 import sandbox
 import thermos
-from sandbox.syscalls import pidfd_exit_status
+from sandbox import host
 
 #: CI looks at the same examples each time: what it refuses, a change has done. Chance is for those who develop.
 settings.register_profile("ci", derandomize=True)
@@ -46,19 +46,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"needs cgroups that can be written: none of {', '.join(CGROUPS)}")
     if item.get_closest_marker("browser") and not shutil.which("chromium"):
         pytest.skip("needs chromium: apt-get install chromium")
-    if item.get_closest_marker("exit_facts") and not _kernel_tells_exits():
-        pytest.skip("needs a kernel that tells how a process ended that a stranger has reaped: Linux 6.15")
+    if item.get_closest_marker("exit_facts") and not _exit_facts().works:
+        pytest.skip(f"{_exit_facts().why_not}: {_exit_facts().remedy}")
 
 
 @cache
-def _kernel_tells_exits() -> bool:
-    pid = os.posix_spawn("/bin/true", ["true"], {})
-    pidfd = os.pidfd_open(pid)
-    try:
-        os.waitpid(pid, 0)
-        return pidfd_exit_status(pidfd) is not None
-    finally:
-        os.close(pidfd)
+def _exit_facts() -> host.Fact:
+    (fact,) = host.exits()
+    return fact
 
 
 @pytest.hookimpl(wrapper=True)

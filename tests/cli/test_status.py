@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from task_directories import Cli, process
 
+from thermos import paths
 from thermos.checkpoint import tasks
 from thermos.core import records as r
 
@@ -91,6 +92,12 @@ def test_an_unknown_id_is_said_and_the_others_are_shown(cli: Cli) -> None:
     assert status == 1
     assert [task["task_id"] for task in json.loads(out)] == ["hello-1"]
     assert err == f"cannot find task hello under {cli.root}; did you mean hello-1?\n"
+
+
+def test_a_directory_without_a_task_is_not_a_task_and_not_what_was_meant(cli: Cli) -> None:
+    cli.task("hello-1").activate()
+    Path(paths.task_dir(cli.root, "hello")).mkdir()
+    assert cli.run("status", "hello")[2] == f"cannot find task hello under {cli.root}; did you mean hello-1?\n"
 
 
 @pytest.mark.parametrize("task_id", ["..", "../../etc", "", "."])

@@ -144,7 +144,15 @@ def test_what_was_done_needs_no_words(cli: Cli, word: str) -> None:
 # -- doctor
 
 #: What a host of any kind is asked about, by how the line begins.
-AREAS = ("pid namespace", "cgroups", "no_new_privs", "private network", "disk limit: walker", "images from a registry")
+AREAS = (
+    "pid namespace",
+    "cgroups",
+    "exit status of a process that a stranger has reaped",
+    "no_new_privs",
+    "private network",
+    "disk limit: walker",
+    "images from a registry",
+)
 
 
 def test_doctor_tries_every_area_says_why_not_and_leaves_nothing(cli: Cli) -> None:

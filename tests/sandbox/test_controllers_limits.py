@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -429,7 +430,8 @@ def test_reads_from_a_disk_are_slowed_down_to_the_limit(group: Group, tmp_path: 
         pytest.skip("this file system has no direct reads")
     assert float(seconds) > 0.7
     tree.limit(group, Limits(io=[(str(file), None, None, None, None)]))
-    assert float(said(within(group, read, "free.0"))) < 0.5
+    runs = itertools.count()
+    until(lambda: float(said(within(group, read, f"free.{next(runs)}"))) < 0.5, "it is still slow")
 
 
 def test_a_limit_of_a_disk_is_that_of_all_the_leaves_together(group: Group) -> None:

@@ -142,3 +142,19 @@ def test_what_goes_with_a_namespace_is_missed_though_only_it_was_required() -> N
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.exit_facts
+def test_the_exit_status_that_a_pidfd_tells_is_the_childs() -> None:
+    (fact,) = host.exits()
+    assert fact.works
+    assert fact.how == "a child exited with 77, read by its pidfd"
+
+
+def test_a_kernel_that_does_not_tell_exit_statuses_is_said_with_what_that_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sandbox.syscalls.pidfd_exit_status", lambda pidfd: None)
+    (fact,) = host.exits()
+    assert not fact.works
+    assert fact.remedy == "Linux 6.15 or newer; before, a run that outlives its keeper ends LOST"

@@ -62,7 +62,7 @@ def test_a_row_is_measured_and_leaves_nothing_behind(name: str) -> None:
         return
     assert len(row["all_peer"]) == 1
     if row["unit"]:
-        assert row["all_peer"][0] > 0
+        assert row["all_peer"][0] != 0, "measured; by chance below it, where it is the difference of two durations"
 
 
 @pytest.mark.root
