@@ -34,7 +34,7 @@ def all_told(program: Path, *words: str) -> dict[str, Facts]:
     """What `program WORDS...` tells; see telling.py.
 
     A story that does not end is broken off inside, by the machine's own clock. Where nobody does that, the kernel of
-    user-mode-linux hangs: that is said in a warning, and another machine is asked, once.
+    user-mode-linux stands still: that is said in a warning, and another machine is asked, once.
     """
     if not shutil.which("linux.uml"):
         pytest.skip("needs linux.uml: apt-get install user-mode-linux")

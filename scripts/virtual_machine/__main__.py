@@ -107,17 +107,24 @@ def _die_with_parent() -> None:
 
 
 def _hand_on(readers: tuple[int, ...], deadline: float) -> bytes:
-    """Output and errors to ours, until the machine is gone. What it said on the third: the status."""
+    """Output and errors to ours, until the machine says on the third how the command ended, or is gone without.
+
+    It says that when all of the others has arrived. Nobody waits for it to be gone then: one that has halted may stay.
+    """
     outputs = dict(zip(readers, (1, 2, None), strict=True))
     status = b""
     with selectors.DefaultSelector() as selector:
         for fd in readers:
             selector.register(fd, selectors.EVENT_READ)
         while selector.get_map():
-            left = deadline - time.monotonic()
-            if left <= 0:
+            over = status.endswith(b"\n")
+            left = 0 if over else deadline - time.monotonic()
+            if left <= 0 and not over:
                 raise TimeoutError
-            for key, _ in selector.select(left):
+            ready = selector.select(left)
+            if over and not ready:
+                break
+            for key, _ in ready:
                 output, data = outputs[key.fd], os.read(key.fd, 1 << 16)
                 if not data:
                     selector.unregister(key.fd)

@@ -116,7 +116,7 @@ def _become(order: dict[str, Any], out: int, err: int) -> NoReturn:
 
 def _tell(status: int) -> None:
     console = _console(3)
-    os.write(console, str(status).encode())
+    os.write(console, f"{status}\n".encode())
     termios.tcdrain(console)
 
 

@@ -57,7 +57,8 @@ class Bait:
     """`harmed`: whether it did harm. `words`: what the program is told.
 
     `only_at_the_end`: the oracle is not asked while the program runs. `over`: whether the task may be left alone
-    before it has ended, as nothing is to come any more. `patience`: seconds after which harm may still show.
+    before it has ended, as nothing is to come any more. `patience`: seconds after which harm may still show where it
+    should be stopped; without a sandbox, where it has to come, it may be as late as it likes.
     """
 
     def __init__(
@@ -456,7 +457,7 @@ def _watch(scene: Scene, run: subprocess.Popen[bytes], bait: Bait) -> bool:
             with contextlib.suppress(OSError):
                 (where / "seen").touch()
         time.sleep(0.01)
-    last = time.monotonic() + bait.patience
+    last = time.monotonic() + (bait.patience if scene.sandboxed else SECONDS)
     while not harmed and not (harmed := bait.harmed()) and time.monotonic() < last:
         time.sleep(0.01)
     return harmed

@@ -39,7 +39,7 @@ print(os.getpid(), receiver.getsockname()[1], flush=True)
 open("/srv/bait/heard", "w").write(receiver.recvfrom(100)[1][0])
 """
     receiver = scene.stage.start(code)
-    yield Bait(lambda: scene.text("/srv/bait/heard") == "127.66.66.66", port=receiver.said[1])
+    yield Bait(lambda: scene.text("/srv/bait/heard") == "127.66.66.66", patience=0.3, port=receiver.said[1])
 
 
 @escape("root", stopped_by=_NO_ADMIN)

@@ -227,7 +227,7 @@ while True:
 
 def terminal(scene: Scene) -> Iterator[Bait]:
     holder = scene.stage.start(_TERMINAL)
-    yield Bait(lambda: scene.text("/srv/bait/heard") == "hostile", terminal=holder.said[1])
+    yield Bait(lambda: scene.text("/srv/bait/heard") == "hostile", patience=0.3, terminal=holder.said[1])
 
 
 # -- IPC
@@ -322,7 +322,7 @@ print(os.getpid(), flush=True)
 open("/srv/bait/heard", "wb").write(os.read(fd, 100))
 """
     scene.stage.start(code)
-    yield Bait(lambda: scene.text("/srv/bait/heard") == "hostile")
+    yield Bait(lambda: scene.text("/srv/bait/heard") == "hostile", patience=0.3)
 
 
 def served(scene: Scene, address: str) -> Iterator[Bait]:
@@ -339,7 +339,7 @@ print(os.getpid(), flush=True)
 open("/srv/bait/heard", "wb").write(server.accept()[0].recv(100))
 """
     scene.stage.start(code, address.replace("\0", "@"))
-    yield Bait(lambda: scene.text("/srv/bait/heard") == "hostile")
+    yield Bait(lambda: scene.text("/srv/bait/heard") == "hostile", patience=0.3)
 
 
 # -- keys

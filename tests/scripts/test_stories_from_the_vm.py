@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import in_the_vm
 import pytest
 import telling
+from deadline import DEADLINE
 
 
 @pytest.fixture
@@ -36,6 +39,36 @@ def test_a_story_that_does_not_end_says_who_was_there_and_the_next_is_told(
     assert "TimeoutError: the story did not end within 1 seconds" in first["facts"]["error"]
     assert sys.executable.rpartition("/")[2] in first["facts"]["error"]
     assert second == {"story": "next", "facts": {"good": True}}
+
+
+STUBBORN = """
+import signal, subprocess, telling
+telling.DEADLINE = telling._PATIENCE = 1
+
+def stubborn():
+    with subprocess.Popen(["sleep", "99"]):  # at its end it waits for it, whatever comes
+        signal.pause()
+
+telling.tell_all({"stubborn": stubborn, "next": lambda: {}})
+"""
+
+
+def test_a_story_that_cannot_be_broken_off_says_where_it_is_and_is_the_last() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUBBORN],
+        env={**os.environ, "PYTHONPATH": str(Path(telling.__file__).parent)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as told:
+        assert told.stdout is not None
+        only = json.loads(told.stdout.readline())
+        assert told.wait(DEADLINE) == 0
+        os.killpg(told.pid, signal.SIGKILL)
+        assert told.stdout.read() == b""
+    assert only["story"] == "stubborn"
+    assert "could not be broken off" in only["facts"]["error"]
+    assert "in stubborn" in only["facts"]["error"]
+    assert "sleep 99" in only["facts"]["error"]
 
 
 def machine(tmp_path: Path, script: str) -> Path:

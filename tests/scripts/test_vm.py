@@ -59,3 +59,22 @@ def test_a_killed_vm_takes_its_machine_with_it(tmp_path: Path) -> None:
         assert len(machines(str(tmp_path))) > 1
         vm.kill()
     until(lambda: not machines(str(tmp_path)), "the machine is still there")
+
+
+HALTED = """#!/bin/bash
+for word; do case $word in con1=*) out=${word##*:} ;; con3=*) status=${word##*:} ;; esac; done
+echo said >&"$out"; echo 7 >&"$status"
+exec sleep 1000
+"""
+
+
+def test_a_kernel_that_has_halted_and_does_not_go_away_is_not_waited_for(tmp_path: Path) -> None:
+    """As user-mode-linux does, once in hundreds of times: here by one that always does."""
+    kernel = tmp_path / "linux.uml"
+    kernel.write_text(HALTED)
+    kernel.chmod(0o755)
+    environment = {**os.environ, "MARK": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [str(VM), "--timeout", "1000", "--", "true"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "said\n", "")
+    until(lambda: not machines(str(tmp_path)), "the kernel is still there")

@@ -51,7 +51,8 @@ def cannot_enforce(lacking: Iterable[tuple[str, str, str]]) -> CannotAccept:
     reasons: list[tuple[str, str]] = []
     for field, asked, why in lacking:
         what = f"{field} ({asked})" if asked else field
-        reasons.append((field, f"cannot enforce {what}: {why}; see --isolation best-effort"))
+        hint = "" if field == "sandbox.rootfs" else "; see --isolation best-effort"  # which does not go without it
+        reasons.append((field, f"cannot enforce {what}: {why}{hint}"))
     return CannotAccept(69, reasons=reasons)
 
 
@@ -307,10 +308,14 @@ class Place:
         for task_id in os.listdir(paths.new_dir(self.root)):
             import shutil
 
+            from . import sandboxing
+
             path = f"{paths.new_dir(self.root)}/{task_id}"
             tree.remove_tree(tree.find(group_name(task_id, os.stat(path))))
             if not os.path.isdir(paths.task_dir(self.root, task_id)):  # else they are that one's
                 release_ports(self.root, task_id, _every_port(self.root))
+            if os.path.isdir(rehearsal := f"{path}/{sandboxing.REHEARSAL}"):
+                sandboxing.remove_changes(rehearsal)
             shutil.rmtree(path)
 
     def settle(
@@ -360,9 +365,7 @@ class Place:
 
         sandboxing.write(self.temporary, setting)
         if setting["changes"]:
-            # What a task changes in a root of its own may be set-uid: nobody else of this host gets at it.
-            for name, mode in (("", 0o700), ("/upper", 0o755), ("/work", 0o700)):
-                os.mkdir(f"{self.temporary}/{paths.CHANGES}{name}", mode)
+            sandboxing.make_changes(f"{self.temporary}/{paths.CHANGES}")
 
     def withdraw(self) -> None:
         """Take a task out of its place again in which nothing has begun."""

@@ -42,6 +42,9 @@ DEFAULT_NAMESPACES = ("pid", "mount", "ipc", "uts", "cgroup")
 #: account has (https://systemd.io/UIDS-GIDS).
 FIRST_ID, IDS = 524288, 65536
 
+#: Beside the directory of a task's own changes, while it is being made.
+REHEARSAL = "rehearsal"
+
 
 class Setting:
     """`words`: for the file. `parts`: asked versus got, what was asked of each part that the keeper makes.
@@ -106,11 +109,16 @@ def setting(
         _try_privileges(task, own, steps, user, users, group or {})
         if parts:
             _look_for_targets(spec, asked)
-            if image is not None:
-                spec.root = _in_memory(image)  # there is no directory yet for what it changes
-            if spec.sandbox and not os.path.isdir(sandbox):
-                spec.sandbox = place
-            _rehearse(plan(spec, tuple(parts)), words, asked)
+    required = tuple(parts) if strict else ("root",) if image is not None else ()
+    if required:
+        if spec.sandbox and not os.path.isdir(sandbox):
+            spec.sandbox = place
+        changes = f"{place}/{REHEARSAL}" if words["changes"] else ""
+        failed = _rehearse_with_changes(spec, required, image, changes) if changes else _rehearse(spec, required)
+        if failed is not None:
+            _refuse([failed], asked)
+    if strict and words["network"] is not None:
+        _try_network(words["network"], asked)
     return Setting(words, parts, rows)
 
 
@@ -194,13 +202,37 @@ def _names_for(asked: Mapping[str, Any]) -> list[Volume]:
 def _root(asked: Mapping[str, Any], root: str, task_id: str, image: Any) -> Root:
     if asked.get("read_only"):
         return _in_memory(image)
-    changes = f"{paths.task_dir(root, task_id)}/{paths.CHANGES}"
+    return _changed(image, f"{paths.task_dir(root, task_id)}/{paths.CHANGES}")
+
+
+def _changed(image: Any, changes: str) -> Root:
     return Root(image.lower, f"{changes}/upper", f"{changes}/work")
 
 
 def _in_memory(image: Any) -> Root:
     """Changes are only places to mount on."""
     return Root(image.lower, size=1 << 20)
+
+
+def make_changes(path: str) -> None:
+    """The directories of what a task changes in a root of its own. It may be set-uid: nobody else of this host gets at
+    it. Raises OSError."""
+    for name, mode in (("", 0o700), ("/upper", 0o755), ("/work", 0o700)):
+        os.mkdir(path + name, mode)
+
+
+def remove_changes(path: str) -> None:
+    """Of a rehearsal, in which no program of anybody's ran."""
+    try:
+        os.chmod(f"{path}/work/work", 0o700)  # the kernel's own: not even its owner may list it
+    except OSError:
+        pass
+    for directory, below, files in os.walk(path, topdown=False):
+        for name in files:
+            os.unlink(f"{directory}/{name}")
+        for name in below:
+            os.rmdir(f"{directory}/{name}")
+    os.rmdir(path)
 
 
 def _mentioned(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -299,20 +331,41 @@ def _look_for_targets(spec: Spec, asked: Mapping[str, Any]) -> None:
             _refuse([(f"volume {volume.target}", "it lies in the sandbox directory, and is not there")], asked)
 
 
-def _rehearse(made: Any, words: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Make the sandbox once, in a child that leaves nothing behind: what cannot be had is refused before it starts."""
+def _rehearse(spec: Spec, required: tuple[str, ...]) -> tuple[str, str] | None:
+    """Make the sandbox once, in a child that leaves nothing behind: the part that cannot be had, and why."""
     from sandbox.rehearse import rehearse
 
-    failed = rehearse(made)
-    if failed is not None:
-        _refuse([failed], asked)
-    if words["network"] is not None:
-        from sandbox import network
+    return rehearse(plan(spec, required))
 
-        for what, works, _, why, remedy in network.probe():
-            limited = what.startswith("bandwidth")  # needed only where it is asked for
-            if not works and (not limited or any(words["network"]["bandwidth"].values())):
-                _refuse([("network", f"{what}: {why}{'; ' if remedy else ''}{remedy}")], asked)
+
+def _rehearse_with_changes(spec: Spec, required: tuple[str, ...], image: Any, changes: str) -> tuple[str, str] | None:
+    """In a place beside that of the task's own changes: not every file system that holds a task can hold them."""
+    try:
+        make_changes(changes)
+        try:
+            spec.root = _changed(image, changes)
+            failed = _rehearse(spec, required)
+        finally:
+            remove_changes(changes)
+    except OSError as error:
+        raise CannotAccept(73, f"cannot try the root file system in {changes}: {error.strerror}") from None
+    if failed is None or failed[0] != "root":
+        return failed
+    spec.root = _in_memory(image)
+    if _rehearse(spec, required) is not None:
+        return failed
+    why = "its file system cannot hold what a task changes in its root (an overlay itself, perhaps)"
+    remedy = "choose another --root (in a container: on a volume), or read_only: true"
+    return "root", f"{failed[1]}: where --root is, {why}; {remedy}"
+
+
+def _try_network(network: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    from sandbox.network import probe
+
+    for what, works, _, why, remedy in probe():
+        limited = what.startswith("bandwidth")  # needed only where it is asked for
+        if not works and (not limited or any(network["bandwidth"].values())):
+            _refuse([("network", f"{what}: {why}{'; ' if remedy else ''}{remedy}")], asked)
 
 
 def _refuse(lacking: list[tuple[str, str]], asked: Mapping[str, Any]) -> None:
