@@ -117,11 +117,11 @@ def _hand_on(readers: tuple[int, ...], deadline: float) -> bytes:
         for fd in readers:
             selector.register(fd, selectors.EVENT_READ)
         while selector.get_map():
-            over = status.endswith(b"\n")
-            left = 0 if over else deadline - time.monotonic()
-            if left <= 0 and not over:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise TimeoutError
-            ready = selector.select(left)
+            over = status.endswith(b"\n")
+            ready = selector.select(0 if over else left)
             if over and not ready:
                 break
             for key, _ in ready:

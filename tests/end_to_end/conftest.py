@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mounted import mounts
+from host_mounts import mounts
 from real_program import Program, leftovers
 
 

@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
-from mounted import mounts  # noqa: E402
+from host_mounts import mounts  # noqa: E402
 from real_program import Program, gone, groups  # noqa: E402
 
 from sandbox import syscalls  # noqa: E402

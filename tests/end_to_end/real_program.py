@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from deadline import DEADLINE, until
-from mounted import mounts
+from host_mounts import mounts
 
 from sandbox.cgroups import tree
 from thermos import paths

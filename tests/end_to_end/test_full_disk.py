@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from deadline import until
-from mounted import mounts
+from host_mounts import mounts
 from real_program import AWAIT, RAN, Program, leftovers
 from small_disk import fill, mounted
 

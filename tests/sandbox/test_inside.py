@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from deadline import until
-from mounted import mounts
+from host_mounts import mounts
 from starting import Start
 
 pytestmark = pytest.mark.root

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mounted import mounts
+from host_mounts import mounts
 from roots import make_root
 from starting import STARTER, Start
 

@@ -16,6 +16,9 @@ DEADLINE = 300  # seconds; far more than one measurement takes, also on a busy m
 #: Rows beside programs that are large and that nobody else here needs: measured where they are.
 WITH_GUESTS = ("sandbox-podman", "sandbox-docker")
 
+#: Rows whose figures are differences of two durations: on a busy machine one may come out below nothing.
+DIFFERENCES = ("validate-yaml", "validate-json", "chain-step", "chain-memory", "sandbox-process")
+
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([BENCH, *words], capture_output=True, text=True, timeout=DEADLINE, check=False)
@@ -62,7 +65,7 @@ def test_a_row_is_measured_and_leaves_nothing_behind(name: str) -> None:
         return
     assert len(row["all_peer"]) == 1
     if row["unit"]:
-        assert row["all_peer"][0] != 0, "measured; by chance below it, where it is the difference of two durations"
+        assert row["all_peer"][0] > 0 or (name in DIFFERENCES and row["all_peer"][0] < 0)
 
 
 @pytest.mark.root
